@@ -1,0 +1,1 @@
+"""MQTT in, canonical records into TimescaleDB, live changes into Redis."""

@@ -1,0 +1,1 @@
+"""Alarms: rules, the state machine, grouping into incidents, and the engine around them."""

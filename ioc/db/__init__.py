@@ -1,0 +1,1 @@
+"""TimescaleDB: pool, migrations, the one COPY writer, queries by subject."""

@@ -1,0 +1,143 @@
+"""The scheduled job of the database: chunks ahead, hourly figures, retention. One process does it, whoever holds the lock.
+
+On the community edition TimescaleDB's own policies keep the hourly figures; chunks ahead and retention are ours on both, so that
+one setting rules both editions.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+from ioc.db.pool import Connection, Edition, connect, edition, translated
+from ioc.errors import StorageError
+from ioc.service import Service, backoff, run
+from ioc.settings import Settings
+
+#: Any number of our own: one upkeep at a time per database.
+_LOCK: Final = 0x7464_7570
+EVERY_S: Final = 30.0
+#: An hour counts as finished this long after its end; what arrives later is late and marks it dirty.
+_SETTLE: Final = timedelta(minutes=5)
+
+_ROLLED = Counter("ioc_upkeep_hours_rolled_total", "Hours whose figures were computed, late data included.")
+_DROPPED = Counter("ioc_upkeep_chunks_dropped_total", "Chunks dropped by retention.", ["table"])
+_WATERMARK = Gauge("ioc_upkeep_watermark_seconds", "Up to when hourly figures are kept, epoch seconds.")
+
+
+def roll_hours(connection: Connection, now: datetime) -> int:
+    """Compute the hourly figures of finished and of dirty hours (Apache edition); returns how many hours.
+
+    Writers hold `rollup_state` FOR SHARE from before they look at the watermark until they commit, so once we hold the row
+    every reading below the new watermark is visible or will mark its hour dirty. Hours are computed one transaction each.
+    """
+    finished = (now - _SETTLE).replace(minute=0, second=0, microsecond=0)
+    with translated():
+        with connection.transaction():
+            # A new span of hours is first declared dirty; the view reads dirty hours from the readings, so it stays exact.
+            row = connection.execute("SELECT watermark FROM rollup_state FOR UPDATE").fetchone()
+            assert row is not None
+            if row[0] < finished:
+                connection.execute(
+                    "INSERT INTO rollup_dirty SELECT DISTINCT time_bucket('1 hour', time) FROM reading"
+                    " WHERE time >= %s AND time < %s ON CONFLICT DO NOTHING",
+                    (row[0], finished),
+                )
+                connection.execute("UPDATE rollup_state SET watermark = %s", (finished,))
+        _WATERMARK.set(finished.timestamp())
+        hours = connection.execute("SELECT bucket FROM rollup_dirty ORDER BY bucket DESC").fetchall()
+        for (bucket,) in hours:
+            with connection.transaction():
+                # The dirty mark goes first: a writer that adds late data meanwhile waits for us, then marks the hour again.
+                connection.execute("DELETE FROM rollup_dirty WHERE bucket = %s", (bucket,))
+                connection.execute(
+                    "INSERT INTO rollup_hour SELECT %(b)s, device, measure, count(*), sum(value), min(value), max(value)"
+                    " FROM reading WHERE time >= %(b)s AND time < %(b)s + INTERVAL '1 hour' GROUP BY device, measure"
+                    " ON CONFLICT (device, measure, bucket) DO UPDATE SET readings = excluded.readings,"
+                    " total = excluded.total, least = excluded.least, most = excluded.most",
+                    {"b": bucket},
+                )
+            _ROLLED.inc()
+    return len(hours)
+
+
+def chunks_ahead(connection: Connection, now: datetime) -> None:
+    """Make tomorrow's chunk of readings before the first reading needs it, so that no writer waits for it at midnight."""
+    with translated():
+        connection.execute(
+            "SELECT _timescaledb_functions.create_chunk('reading', jsonb_build_object('time', jsonb_build_array("
+            "(extract(epoch FROM %(start)s::timestamptz) * 1000000)::bigint,"
+            " (extract(epoch FROM %(end)s::timestamptz) * 1000000)::bigint)))",
+            {"start": (day := _midnight(now) + timedelta(days=1)), "end": day + timedelta(days=1)},
+        )
+
+
+def retain(connection: Connection, settings: Settings, now: datetime) -> int:
+    """Drop what is older than the settings say, one table at a time; returns the number of chunks dropped."""
+    days = {
+        "reading": settings.retention_readings_days,
+        "device_state": settings.retention_readings_days,
+        "detection": settings.retention_detections_days,
+        "quarantine": settings.retention_quarantine_days,
+    }
+    dropped = 0
+    with translated():
+        for table, keep in days.items():
+            rows = connection.execute(
+                "SELECT drop_chunks(%s::regclass, older_than => %s::timestamptz)", (table, now - timedelta(days=keep))
+            ).fetchall()
+            dropped += len(rows)
+            _DROPPED.labels(table).inc(len(rows))
+        connection.execute(
+            "DELETE FROM reading_clock_off WHERE time < %s", (now - timedelta(days=settings.retention_readings_days),)
+        )
+    return dropped
+
+
+def upkeep_once(connection: Connection, settings: Settings, on: Edition, now: datetime) -> None:
+    """Do everything once, if no other process is doing it."""
+    with translated():
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
+    if row is None or not row[0]:
+        return
+    try:
+        chunks_ahead(connection, now)
+        if on == "apache":
+            roll_hours(connection, now)
+        if dropped := retain(connection, settings, now):
+            structlog.get_logger().info("retention", chunks=dropped)
+    finally:
+        with translated():
+            connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+
+
+def _midnight(now: datetime) -> datetime:
+    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def main() -> None:
+    """Run upkeep until told to stop."""
+    with Service("upkeep") as service:
+        waits = backoff()
+        while not service.stopping.is_set():
+            try:
+                with connect(service.settings.require("database_url"), name="ioc-upkeep") as connection:
+                    connection.autocommit = True
+                    on = edition(connection)
+                    service.recover("timescaledb")
+                    waits = backoff()
+                    while not service.stopping.is_set():
+                        began = time.monotonic()
+                        upkeep_once(connection, service.settings, on, datetime.now(UTC))
+                        service.stopping.wait(max(1.0, EVERY_S - (time.monotonic() - began)))
+            except StorageError as error:
+                service.degrade("timescaledb", error)
+                service.stopping.wait(next(waits))
+
+
+if __name__ == "__main__":
+    run(main)

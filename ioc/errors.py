@@ -1,0 +1,57 @@
+"""The exception tree. Foreign errors are translated where they enter; an error says what was got, expected, and what to do."""
+
+from __future__ import annotations
+
+
+class IocError(Exception):
+    """Root of every error the project raises itself."""
+
+
+class SettingsError(IocError):
+    """A setting is missing, unknown or malformed."""
+
+
+class CatalogError(IocError):
+    """Something names a measure, kind or rule that the catalogue does not declare."""
+
+
+class TopicError(IocError):
+    """An MQTT topic does not follow the native grammar."""
+
+
+class RejectedError(IocError):
+    """A message cannot become records; it goes to quarantine.
+
+    Attributes:
+        reason: one of `ioc.model.REASONS`, stable, for grouping.
+        detail: what was got and what was expected, for a technician.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class StorageError(IocError):
+    """TimescaleDB refused or is away."""
+
+
+class MigrationError(StorageError):
+    """The schema cannot be brought to this version."""
+
+
+class LiveError(IocError):
+    """Redis is away or answered what we do not understand."""
+
+
+class BrokerError(IocError):
+    """The MQTT broker refused us or is away."""
+
+
+class StackError(IocError):
+    """A part of the embedded stack cannot be found, installed or started."""
+
+
+class ModelError(IocError):
+    """A detector's files are missing, changed or unusable."""

@@ -1,0 +1,251 @@
+"""The nouns that flow: frozen structs shared by every service.
+
+Times are timezone-aware UTC `datetime`s. Coordinates are WGS 84 degrees. Boxes are fractions of the picture, 0–1.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+
+
+class Quality:
+    """What is known against a stored value; small integers, stored as they are."""
+
+    GOOD: Final = 0
+    #: The device's clock was too far off: stored at its receive time, the device's own time kept in `reading_clock_off`.
+    CLOCK_OFF: Final = 1
+    #: Keyed in by a person.
+    MANUAL: Final = 2
+
+
+#: Why a message was quarantined; stable keys for grouping.
+REASONS: Final = (
+    "topic",  # not the native grammar, or a channel that devices may not publish to
+    "encoding",  # not UTF-8, or holds a NUL
+    "json",  # not JSON, or nested too deep
+    "shape",  # JSON of another shape
+    "time",  # no device time, or one that is no time
+    "measure",  # unknown measure, or one its kind of device does not report
+    "value",  # not a number or a known state; NaN, infinite
+    "range",  # outside what is physically possible
+    "device",  # topic and payload name different devices, or the device is not known
+    "size",  # larger than the limit
+    "storage",  # TimescaleDB refused this row alone
+)
+
+#: `late` and `unknown` are derived from ages; devices send the others.
+State = Literal["online", "offline", "maintenance"]
+
+
+class Reading(msgspec.Struct, frozen=True, array_like=True):
+    """One value of one measure of one device."""
+
+    time: datetime
+    device: str
+    measure: str
+    value: float
+    quality: int
+    received: datetime
+
+
+class DeviceState(msgspec.Struct, frozen=True, array_like=True):
+    """What a device, or its last will, says of itself."""
+
+    time: datetime
+    device: str
+    state: State
+    reason: str
+    received: datetime
+
+
+class Announcement(msgspec.Struct, frozen=True):
+    """A device introduces itself."""
+
+    device: str
+    kind: str
+    name: str
+    lat: float | None = None
+    lon: float | None = None
+    parent: str = ""
+    firmware: str = ""
+    attrs: dict[str, str | int | float | bool | None] = msgspec.field(default_factory=dict)
+    dialect: str = "native"
+
+
+class Device(msgspec.Struct, frozen=True):
+    """A device as registered. `ward` is the code of the 2025 ward it stands in, "" when outside or unplaced."""
+
+    id: str
+    kind: str
+    name: str
+    lat: float | None
+    lon: float | None
+    ward: str
+    parent: str
+    dialect: str
+    firmware: str
+    attrs: dict[str, str | int | float | bool | None]
+    status: Literal["new", "active", "maintenance", "retired"]
+    state: Literal["online", "offline", "maintenance", "unknown"]
+    state_time: datetime | None
+    state_reason: str
+    last_seen: datetime | None
+    clock_skew_s: float | None
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """One camera picture, as JPEG bytes."""
+
+    camera: str
+    time: datetime
+    jpeg: bytes
+
+
+class Detection(msgspec.Struct, frozen=True, array_like=True):
+    """One object in one frame; `seq` numbers the objects of a frame from 0."""
+
+    time: datetime
+    camera: str
+    seq: int
+    label: str
+    confidence: float
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+class CameraCount(msgspec.Struct, frozen=True, array_like=True):
+    """What one camera saw of one class in one minute: frames looked at, objects summed over them, most in one frame."""
+
+    time: datetime
+    camera: str
+    label: str
+    frames: int
+    objects: int
+    most: int
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """A message in quarantine. `client` is who sent it, as far as the topic or the broker tells; "" = unknown."""
+
+    received: datetime
+    topic: str
+    client: str
+    dialect: str
+    reason: str
+    detail: str
+    payload: bytes
+    size: int
+    redelivered: bool = False
+
+
+AlarmState = Literal["unacknowledged", "acknowledged", "returned_unacknowledged", "normal", "shelved", "suppressed"]
+
+
+class Alarm(msgspec.Struct, frozen=True, kw_only=True):
+    """One alarm occurrence, from opening to normal."""
+
+    id: int
+    rule: str
+    device: str
+    measure: str
+    ward: str
+    cause: str
+    priority: int
+    state: AlarmState
+    value: float | None
+    limit: float | None
+    opened: datetime
+    changed: datetime
+    incident: int
+    acknowledged_by: str = ""
+    shelved_until: datetime | None = None
+
+
+class Incident(msgspec.Struct, frozen=True, kw_only=True):
+    """Alarms of one cause in one ward that overlap in time."""
+
+    id: int
+    cause: str
+    ward: str
+    priority: int
+    state: Literal["open", "acknowledged", "cleared", "closed"]
+    opened: datetime
+    changed: datetime
+    closed: datetime | None
+    alarms: int
+    active: int
+
+
+# --- what the change stream carries; each is one committed fact -------------------------------------------------------
+
+
+class ReadingsChanged(msgspec.Struct, frozen=True, tag="readings"):
+    """The newest reading per (device, measure) of one committed batch."""
+
+    readings: list[Reading]
+
+
+class StatesChanged(msgspec.Struct, frozen=True, tag="states"):
+    """Device states of one committed batch."""
+
+    states: list[DeviceState]
+
+
+class DevicesChanged(msgspec.Struct, frozen=True, tag="devices"):
+    """Devices that were announced, edited or retired."""
+
+    devices: list[Device]
+
+
+class AlarmsChanged(msgspec.Struct, frozen=True, tag="alarms"):
+    """Alarms and incidents after one change; the whole rows."""
+
+    alarms: list[Alarm]
+    incidents: list[Incident]
+
+
+class FrameArrived(msgspec.Struct, frozen=True, tag="frame"):
+    """A new frame of a camera lies in Redis."""
+
+    camera: str
+    time: datetime
+
+
+class SceneSeen(msgspec.Struct, frozen=True, tag="scene"):
+    """Vision has looked at a frame; counts by class, and what it took."""
+
+    camera: str
+    time: datetime
+    counts: dict[str, int]
+    inferred_ms: float
+    latency_ms: float
+
+
+class MessagesRejected(msgspec.Struct, frozen=True, tag="rejected"):
+    """Messages of one batch went to quarantine; how many by reason."""
+
+    reasons: dict[str, int]
+
+
+Change = ReadingsChanged | StatesChanged | DevicesChanged | AlarmsChanged | FrameArrived | SceneSeen | MessagesRejected
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """A service saying that it lives and how it is.
+
+    Attributes:
+        state: `degraded` works with something missing, named in `reason`.
+        figures: a few numbers worth showing (messages/s, queue length, frames/s).
+    """
+
+    service: str
+    instance: str
+    time: datetime
+    state: Literal["ok", "degraded"]
+    reason: str = ""
+    figures: dict[str, float] = msgspec.field(default_factory=dict)

@@ -1,0 +1,215 @@
+"""One frozen `Settings`, read once at the edge from TOML, `IOC_*` environment and `IOC_*_FILE` secrets.
+
+Precedence, highest first: the environment, `IOC_<KEY>_FILE` (a file holding the value, for secrets), the TOML file
+(`IOC_CONFIG`, else `ioc.toml` in the working folder), the running embedded stack (`<home>/stack.json`), the defaults below.
+No configuration at all is valid.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from ioc.errors import SettingsError
+
+PREFIX = "IOC_"
+
+
+class Settings(BaseSettings):
+    """Every setting of every service; each has a default and a description, which is its documentation."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    home: Path = Field(Path(".ioc"), description="Folder of the embedded stack: cluster, broker, Redis, logs, media.")
+    data_dir: Path = Field(
+        Path("../shared/data"), description="Optional folder with footage and labelled frames; absent is normal."
+    )
+    database_url: str = Field("", description="PostgreSQL URL of a real TimescaleDB; empty = the embedded one.")
+    mqtt_url: str = Field("", description="mqtt://user:password@host:port of a real broker; empty = the embedded one.")
+    redis_url: str = Field("", description="redis:// or unix:// URL of a real Redis; empty = the embedded one.")
+    language: Literal["vi", "en"] = Field("vi", description="Language of a page that names none.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    metrics_port: int = Field(0, ge=0, le=65535, description="Prometheus port on loopback; 0 = none.")
+
+    ingest_batch_rows: int = Field(5000, ge=1, le=100_000, description="Commit when a batch holds this many messages …")
+    ingest_batch_ms: int = Field(20, ge=1, le=5000, description="… or when its oldest message is this many ms old.")
+    ingest_inflight: int = Field(
+        20_000, ge=20, le=65_535, description="QoS 1 messages the broker may hand out unacknowledged (receive maximum)."
+    )
+    ingest_group: str = Field("ingest", description="MQTT shared-subscription group of the ingest processes.")
+    max_payload_bytes: int = Field(1_048_576, ge=1024, description="Larger messages are quarantined, cut to 64 KiB.")
+    clock_ahead_s: float = Field(300.0, gt=0, description="A device time further ahead is stored at its receive time.")
+    clock_behind_s: float = Field(
+        30 * 86400.0, gt=0, description="A device time further back is stored at its receive time, with its quality."
+    )
+
+    vision_engine: Literal["auto", "openvino", "ultralytics"] = Field(
+        "auto", description="Detector runtime; auto = ultralytics where a GPU and torch are, else OpenVINO."
+    )
+    vision_weights: Path | None = Field(
+        None, description="Folder with manifest.json; empty = the project's own weights."
+    )
+    vision_confidence: float = Field(0.25, gt=0, lt=1, description="Detections below are dropped.")
+    vision_batch: int = Field(4, ge=1, le=64, description="Frames of different cameras inferred together at most.")
+    vision_batch_ms: int = Field(15, ge=0, le=1000, description="A batch fires after this time even when not full.")
+    vision_stale_ms: int = Field(1000, ge=50, description="A frame older than this is dropped and counted.")
+    vision_threads: int = Field(0, ge=0, description="CPU threads of the detector; 0 = leave one core to the others.")
+    vision_group: str = Field("vision", description="Redis consumer group of the vision workers.")
+    vision_max_fps: float = Field(
+        2.0,
+        gt=0,
+        description="Frames a second per camera that are looked at on a CPU; the rest are counted as skipped.",
+    )
+    capture_sources: dict[str, str] = Field(
+        default_factory=dict, description="camera id → rtsp://, http(s):// snapshot URL, or file path to capture from."
+    )
+    capture_allow: list[str] = Field(
+        default_factory=lambda: ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"],
+        description="Networks (CIDR) a camera URL may point to; loopback only if named here.",
+    )
+    capture_fps: float = Field(2.0, gt=0, le=60, description="Frames a second taken from each captured source.")
+
+    retention_readings_days: int = Field(400, ge=1, description="Readings older are dropped.")
+    retention_detections_days: int = Field(30, ge=1, description="Detections older are dropped.")
+    retention_quarantine_days: int = Field(30, ge=1, description="Quarantined messages older are dropped.")
+
+    dashboards_host: str = Field("127.0.0.1", description="Address the pages are served on.")
+    dashboards_port: int = Field(8050, ge=0, le=65535, description="Port the pages are served on; 0 = any free one.")
+    wall_diagonal_in: float = Field(55.0, gt=5, description="Diagonal of one screen of the wall, inches.")
+    wall_distance_m: float = Field(3.0, gt=0.2, description="Distance from the operator's eye to the wall, metres.")
+    alarms_target_per_10min: int = Field(1, ge=1, description="Alarms an operator can take in ten minutes (EEMUA 191).")
+    alarms_flood_per_10min: int = Field(10, ge=2, description="Alarms in ten minutes that make a flood (EEMUA 191).")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources as the module says; `.env` files are not read."""
+        del dotenv_settings, file_secret_settings
+        files = _Values(settings_cls, _secret_files(settings_cls))
+        toml = _Values(settings_cls, read_toml(config_path()))
+        return init_settings, env_settings, files, toml
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Settings:
+        """Read the settings, and fill empty URLs from the running embedded stack.
+
+        Raises:
+            SettingsError: naming each key, what was got and what was expected.
+        """
+        _refuse_unknown_environment(cls)
+        try:
+            settings = cls(**overrides)
+        except ValidationError as error:
+            raise SettingsError(explain(error)) from error
+        running = settings.home / "stack.json"
+        if running.is_file():
+            urls = json.loads(running.read_text()).get("urls", {})
+            empty = {
+                key: urls[key]
+                for key in ("database_url", "mqtt_url", "redis_url")
+                if not getattr(settings, key) and key in urls
+            }
+            settings = settings.model_copy(update=empty)
+        return settings
+
+    def require(self, key: Literal["database_url", "mqtt_url", "redis_url"]) -> str:
+        """Return a URL that must be set by now.
+
+        Raises:
+            SettingsError: when it is empty, with what to do.
+        """
+        value: str = getattr(self, key)
+        if not value:
+            raise SettingsError(
+                f"{key} is empty and no embedded stack runs in {self.home}: start one with `ioc demo` or `ioc up`, "
+                f"or set {PREFIX}{key.upper()}"
+            )
+        return value
+
+
+class _Values(PydanticBaseSettingsSource):
+    """A settings source over a plain mapping."""
+
+    def __init__(self, settings_cls: type[BaseSettings], values: dict[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self._values = values
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        del field
+        return self._values.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return self._values
+
+
+def config_path() -> Path:
+    """The TOML file that is read; it need not exist."""
+    return Path(os.environ.get("IOC_CONFIG", "ioc.toml"))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parse the TOML file, {} when it is absent.
+
+    Raises:
+        SettingsError: with the line, when it is not TOML.
+    """
+    if not path.is_file():
+        if "IOC_CONFIG" in os.environ:
+            raise SettingsError(f"IOC_CONFIG names {path}, which is not a file")
+        return {}
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def explain(error: ValidationError) -> str:
+    """One line per fault: key, what was got, what was expected."""
+    lines = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"])
+        expected = (
+            "no such setting; `ioc config show` lists them" if fault["type"] == "extra_forbidden" else fault["msg"]
+        )
+        lines.append(f"{key}: got {fault['input']!r}; {expected}")
+    return "\n".join(lines)
+
+
+def _secret_files(settings_cls: type[BaseSettings]) -> dict[str, Any]:
+    """Values from the files that `IOC_<KEY>_FILE` names."""
+    values: dict[str, Any] = {}
+    for key in settings_cls.model_fields:
+        name = os.environ.get(f"{PREFIX}{key.upper()}_FILE")
+        if name:
+            try:
+                values[key] = Path(name).read_text("utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise SettingsError(
+                    f"{PREFIX}{key.upper()}_FILE names {name}, which cannot be read: {error}"
+                ) from error
+    return values
+
+
+#: Environment names that are not settings themselves.
+_NOT_SETTINGS = frozenset({"IOC_CONFIG", "IOC_BUILD_CACHE"})
+
+
+def _refuse_unknown_environment(settings_cls: type[BaseSettings]) -> None:
+    """A misspelt IOC_ variable must not be ignored in silence."""
+    keys = {PREFIX + key.upper() for key in settings_cls.model_fields}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name not in keys | _NOT_SETTINGS and name.removesuffix("_FILE") not in keys:
+            raise SettingsError(f"{name}: no such setting; `ioc config show` lists them")

@@ -1,0 +1,79 @@
+"""The native MQTT topic grammar: `ioc/<device>/<channel>[/<epoch ms>]`.
+
+The device is one level, so that a broker's access list can hold a device to its own name (`pattern write ioc/%u/#`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal, NamedTuple, cast
+
+from ioc.errors import TopicError
+
+ROOT: Final = "ioc"
+Channel = Literal["announce", "telemetry", "state", "frame", "command", "command/result"]
+
+DEVICE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_CHANNELS: Final = frozenset({"announce", "telemetry", "state", "command"})
+_EPOCH_MS: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
+
+
+class Topic(NamedTuple):
+    """A parsed native topic; `time_ms` is set for frames alone."""
+
+    device: str
+    channel: Channel
+    time_ms: int | None = None
+
+
+def build(device: str, channel: Channel, time_ms: int | None = None) -> str:
+    """Build the topic of a device's channel.
+
+    Raises:
+        TopicError: when the device id breaks the grammar, or a frame lacks its time.
+
+    >>> build("air-7", "telemetry")
+    'ioc/air-7/telemetry'
+    """
+    if not DEVICE_ID.fullmatch(device):
+        raise TopicError(f"device id {device!r}: expected {DEVICE_ID.pattern}")
+    if (channel == "frame") != (time_ms is not None):
+        raise TopicError(f"channel {channel!r} with time {time_ms!r}: a frame, and only a frame, carries its time")
+    return f"{ROOT}/{device}/{channel}" if time_ms is None else f"{ROOT}/{device}/frame/{time_ms}"
+
+
+def parse(topic: str) -> Topic:
+    """Parse a native topic.
+
+    Raises:
+        TopicError: when it does not follow the grammar.
+
+    >>> parse("ioc/cam-1/frame/1700000000000")
+    Topic(device='cam-1', channel='frame', time_ms=1700000000000)
+    """
+    levels = topic.split("/")
+    if len(levels) < 3 or levels[0] != ROOT:
+        raise TopicError(f"topic {topic!r}: expected {ROOT}/<device>/<channel>")
+    device, rest = levels[1], levels[2:]
+    if not DEVICE_ID.fullmatch(device):
+        raise TopicError(f"topic {topic!r}: device id {device!r}: expected {DEVICE_ID.pattern}")
+    match rest:
+        case [channel] if channel in _CHANNELS:
+            return Topic(device, cast("Channel", channel))
+        case ["command", "result"]:
+            return Topic(device, "command/result")
+        case ["frame", stamp] if _EPOCH_MS.fullmatch(stamp):
+            return Topic(device, "frame", int(stamp))
+    raise TopicError(
+        f"topic {topic!r}: channel {'/'.join(rest)!r}: expected announce, telemetry, state, command, command/result"
+        " or frame/<epoch ms>"
+    )
+
+
+def subscriptions(group: str) -> tuple[str, ...]:
+    """The filters ingest subscribes to; they never overlap, so nothing arrives twice.
+
+    Announcements are retained, and brokers give retained messages to plain subscriptions only.
+    """
+    shared = ("telemetry", "state", "frame/+", "command/result")
+    return (*(f"$share/{group}/{ROOT}/+/{channel}" for channel in shared), f"{ROOT}/+/announce")

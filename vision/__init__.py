@@ -1,0 +1,1 @@
+"""Camera frames in, detections and counts out."""
