@@ -1,0 +1,69 @@
+"""The native topic grammar."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ioc import topics
+from ioc.errors import TopicError
+
+DEVICES = st.from_regex(topics.DEVICE_ID, fullmatch=True)
+
+
+@given(DEVICES, st.sampled_from(["announce", "telemetry", "state", "command", "command/result"]))
+def test_parse_of_build_is_the_same(device, channel):
+    """What is built is parsed to the same."""
+    assert topics.parse(topics.build(device, channel)) == topics.Topic(device, channel)
+
+
+@given(DEVICES, st.integers(0, 10**15 - 1))
+def test_frame_carries_its_time(device, ms):
+    """A frame's topic holds the capture time."""
+    assert topics.parse(topics.build(device, "frame", ms)) == topics.Topic(device, "frame", ms)
+
+
+@given(st.text(max_size=80))
+def test_parse_of_anything_raises_topic_error_alone(text):
+    """No text makes the parser fail in another way."""
+    try:
+        parsed = topics.parse(text)
+    except TopicError:
+        return
+    assert topics.build(parsed.device, parsed.channel, parsed.time_ms).split("/")[:3] == text.split("/")[:3]
+
+
+@pytest.mark.parametrize("device", ["", "+", "#", "a/b", "-a", "a" * 65, "đèn", "a b", "a\n", "a\x00"])
+def test_build_refuses_a_device_id(device):
+    """Wildcards, separators and foreign letters cannot be device ids."""
+    with pytest.raises(TopicError):
+        topics.build(device, "telemetry")
+
+
+@pytest.mark.parametrize(
+    "topic", ["ioc/a/frame", "ioc/a/frame/x", "ioc/a/frame/²", "ioc/a/frame/-1", "ioc/a/command/x", "ioc/a", "x/a/state", "ioc/a/state/"]
+)
+def test_parse_refuses(topic):
+    """Near misses are refused with the expected form."""
+    with pytest.raises(TopicError, match="expected"):
+        topics.parse(topic)
+
+
+def test_only_frames_carry_a_time():
+    """A state with a time, and a frame without one, are programming errors."""
+    with pytest.raises(TopicError):
+        topics.build("a", "state", 1)
+    with pytest.raises(TopicError):
+        topics.build("a", "frame")
+
+
+def test_subscriptions_never_overlap():
+    """No topic matches two filters, or a message would arrive twice."""
+    filters = [f.removeprefix("$share/g/") for f in topics.subscriptions("g")]
+    samples = ["ioc/d/telemetry", "ioc/d/state", "ioc/d/announce", "ioc/d/command/result", "ioc/d/frame/1"]
+    for sample in samples:
+        assert sum(_matches(f, sample) for f in filters) == 1
+
+
+def _matches(pattern, topic):
+    left, right = pattern.split("/"), topic.split("/")
+    return len(left) == len(right) and all(p in ("+", t) for p, t in zip(left, right, strict=True))
