@@ -13,7 +13,7 @@ SELECT create_hypertable('rollup_hour', by_range('bucket', INTERVAL '30 days'), 
 CREATE UNIQUE INDEX rollup_hour_key ON rollup_hour (device, measure, bucket);
 
 CREATE TABLE rollup_state (
-    only      boolean PRIMARY KEY DEFAULT true CHECK (only),
+    single    boolean PRIMARY KEY DEFAULT true CHECK (single),
     watermark timestamptz NOT NULL
 );
 INSERT INTO rollup_state (watermark) VALUES ('2000-01-01 00:00:00+00');

@@ -1,0 +1,199 @@
+"""The embedded stack as one thing: start what is not replaced by a URL, stop it in order, record where it is."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ioc.errors import StackError
+from ioc.stack.accounts import write_private
+from ioc.stack.broker import Broker
+from ioc.stack.cache import Cache
+from ioc.stack.home import Home
+from ioc.stack.postgres import Cluster, find_programs, release_wait
+from ioc.stack.process import Child, born, kill_group
+
+#: The clone this package lies in; set-up leaves the programs of the stack in its runtime folder.
+CLONE = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Urls:
+    """Where the three parts are; a URL given by the user replaces that part, which is then not started."""
+
+    database_url: str = ""
+    mqtt_url: str = ""
+    redis_url: str = ""
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        """Pairs of setting and URL."""
+        yield "database_url", self.database_url
+        yield "mqtt_url", self.mqtt_url
+        yield "redis_url", self.redis_url
+
+    def environment(self) -> dict[str, str]:
+        """The URLs as environment of a service."""
+        return {f"IOC_{key.upper()}": url for key, url in self.items() if url}
+
+
+@dataclass
+class Stack:
+    """PostgreSQL with TimescaleDB, Mosquitto and Redis, private to a runtime folder; use it as a context manager.
+
+    Attributes:
+        home: the runtime folder.
+        given: URLs of parts that run elsewhere.
+        say: gets one line of progress a step.
+        shared_buffers: PostgreSQL's own memory.
+    """
+
+    home: Home
+    given: Urls = field(default_factory=Urls)
+    say: Callable[[str], None] = lambda _line: None
+    shared_buffers: str = "256MB"
+    children: list[Child] = field(default_factory=list)
+    urls: Urls = field(default_factory=Urls)
+    admin_url: str = ""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start every part that has no URL, reusing the ports of the last time where they are free.
+
+        Raises:
+            StackError: when a part cannot be found or started; the others are stopped again.
+        """
+        self.home.make()
+        record = read_record(self.home)
+        end_leftovers(record)
+        ports = dict(record.get("ports", {}))
+        try:
+            database_url, mqtt_url, redis_url = self.given.database_url, self.given.mqtt_url, self.given.redis_url
+            if not database_url:
+                cluster = Cluster(
+                    self.home, find_programs(self.home, Home(CLONE / ".ioc")), shared_buffers=self.shared_buffers
+                )
+                release_wait(cluster.data)
+                cluster.create()
+                ports["postgres"] = free_port(ports.get("postgres"))
+                self._started(cluster.start(ports["postgres"]))
+                database_url, self.admin_url = cluster.url(ports["postgres"]), cluster.admin_url(ports["postgres"])
+            if not mqtt_url:
+                broker = Broker(self.home)
+                ports["mosquitto"] = free_port(ports.get("mosquitto"))
+                self._started(broker.start(ports["mosquitto"]))
+                mqtt_url = broker.url(ports["mosquitto"])
+            if not redis_url:
+                cache = Cache(self.home)
+                self._started(cache.start())
+                redis_url = cache.url
+        except BaseException:
+            self.stop()
+            raise
+        self.urls = Urls(database_url, mqtt_url, redis_url)
+        self._write(ports, urls=True)
+
+    def stop(self) -> None:
+        """Stop the parts, the last started first."""
+        for child in reversed(self.children):
+            self.say(f"stopping {child.name}")
+            child.stop()
+        self.children.clear()
+        self._write(read_record(self.home).get("ports", {}), urls=False)
+
+    def _started(self, child: Child) -> None:
+        self.children.append(child)
+        self._write(read_record(self.home).get("ports", {}), urls=False)
+        self.say(f"{child.name} runs (pid {child.pid})")
+
+    def _write(self, ports: dict[str, int], *, urls: bool) -> None:
+        record: dict[str, Any] = {
+            "ports": ports,
+            "processes": [[c.name, c.pid, born(c.pid)] for c in self.children if c.alive()],
+        }
+        if urls:
+            record["urls"] = dict(self.urls.items())
+        write_private(self.home.record, json.dumps(record, indent=1) + "\n")
+
+
+def read_record(home: Home) -> dict[str, Any]:
+    """What the last stack of this home left on record, {} when nothing."""
+    try:
+        record: dict[str, Any] = json.loads(home.record.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise StackError(f"{home.record} is not JSON ({error}): remove it") from error
+    return record
+
+
+def end_leftovers(record: dict[str, Any], patience_s: float = 30.0) -> None:
+    """End servers of an earlier stack that still run although their supervisor is gone.
+
+    A process is known by its id and its start time, so that a reused id harms nobody.
+    """
+    left = [(name, pid) for name, pid, start in record.get("processes", []) if start is not None and born(pid) == start]
+    for name, pid in left:
+        os.kill(pid, signal.SIGINT if name == "postgres" else signal.SIGTERM)
+    deadline = time.monotonic() + patience_s
+    for _, pid in left:
+        while born(pid) is not None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if born(pid) is not None:
+            kill_group(pid)
+
+
+def free_port(preferred: int | None = None) -> int:
+    """A loopback port nobody listens on, `preferred` if it is one."""
+    for port in (preferred, 0):
+        if port is None:
+            continue
+        with socket.socket() as probe:
+            # As the servers do: a port in TIME_WAIT is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise StackError("no free port on 127.0.0.1")
+
+
+@contextmanager
+def sole_owner(home: Home) -> Iterator[None]:
+    """Hold the runtime folder, so that two demos in one clone cannot collide; the kernel frees it with the process.
+
+    Raises:
+        StackError: when another process holds it, with its id.
+    """
+    home.make()
+    with (home.path / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise StackError(
+                f"it already runs here (pid {lock.read().strip() or 'unknown'}): open its page, or stop it with `ioc stop`"
+            ) from error
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+        lock.truncate(0)
