@@ -75,10 +75,12 @@ class Live:
         with _translated():
             answer = cast("Any", self._redis.xread({CHANGES: after}, count=count, block=block_ms))
             entries = _stream_entries(answer)
-            if entries and after != "0-0":
-                oldest = cast("list[Any]", self._redis.xrange(CHANGES, count=1))
-                if oldest and _stream_key(oldest[0][0].decode()) > _stream_key(after) and entries[0][0] == oldest[0][0]:
-                    raise LiveError(f"the change stream was trimmed past {after}: take a new snapshot")
+            if after != "0-0":
+                edge = cast("list[Any]", (self._redis.xrange if entries else self._redis.xrevrange)(CHANGES, count=1))
+                edge_key = _stream_key(edge[0][0].decode()) if edge else (0, 0)
+                trimmed = bool(entries) and edge_key > _stream_key(after) and entries[0][0] == edge[0][0]
+                if trimmed or (not entries and edge_key < _stream_key(after)):
+                    raise LiveError(f"the change stream no longer holds {after}: take a new snapshot")
             return [(entry.decode(), _decode_change(fields[b"c"])) for entry, fields in entries]
 
     # --- frames ---

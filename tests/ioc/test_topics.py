@@ -40,7 +40,17 @@ def test_build_refuses_a_device_id(device):
 
 
 @pytest.mark.parametrize(
-    "topic", ["ioc/a/frame", "ioc/a/frame/x", "ioc/a/frame/²", "ioc/a/frame/-1", "ioc/a/command/x", "ioc/a", "x/a/state", "ioc/a/state/"]
+    "topic",
+    [
+        "ioc/a/frame",
+        "ioc/a/frame/x",
+        "ioc/a/frame/²",
+        "ioc/a/frame/-1",
+        "ioc/a/command/x",
+        "ioc/a",
+        "x/a/state",
+        "ioc/a/state/",
+    ],
 )
 def test_parse_refuses(topic):
     """Near misses are refused with the expected form."""

@@ -1,0 +1,107 @@
+"""Redis as the live view: streams, newest frame wins, heartbeats."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ioc.errors import LiveError
+from ioc.live import CHANGES, CHANGES_KEPT, Live
+from ioc.model import Frame, FrameArrived, Heartbeat, MessagesRejected, Reading, ReadingsChanged
+
+T0 = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
+
+
+def test_changes_come_back_as_published(live):
+    """A reader gets what was published after its id, in order, as the same structs."""
+    start = live.last_id()
+    sent = [ReadingsChanged([Reading(T0, "a", "pm25", 1.5, 0, T0)]), MessagesRejected({"json": 2})]
+    live.publish(sent)
+    got = live.changes(start, block_ms=1)
+    assert [change for _, change in got] == sent
+    assert live.changes(got[-1][0], block_ms=1) == []
+    assert live.last_id() == got[-1][0]
+
+
+def test_changes_after_a_trimmed_id_ask_for_a_snapshot(live):
+    """A reader that was away too long is told, not given a gap."""
+    live.publish([MessagesRejected({"json": 1})])
+    old = live.last_id()
+    for _ in range(3):
+        live.publish([MessagesRejected({"json": 1})] * CHANGES_KEPT)
+    with pytest.raises(LiveError, match="snapshot"):
+        live.changes(old, block_ms=1)
+
+
+def test_changes_after_redis_was_emptied_ask_for_a_snapshot(live):
+    """An id of a stream that is gone is not followed in silence."""
+    live.publish([MessagesRejected({"json": 1})])
+    old = live.last_id()
+    live._redis.delete(CHANGES)
+    with pytest.raises(LiveError, match="snapshot"):
+        live.changes(old, block_ms=1)
+    time.sleep(0.002)  # ids are milliseconds
+    live.publish([MessagesRejected({"json": 1})])
+    with pytest.raises(LiveError, match="snapshot"):
+        live.changes(old, block_ms=1)
+
+
+def test_put_frame_keeps_the_newest(live):
+    """A late frame never replaces a newer one, and is not announced."""
+    start = live.last_id()
+    newer, older = Frame("cam", T0 + timedelta(seconds=1), b"new"), Frame("cam", T0, b"old")
+    assert live.put_frame(newer)
+    assert not live.put_frame(older)
+    assert not live.put_frame(newer)
+    assert live.frame("cam") == newer
+    assert [change for _, change in live.changes(start, block_ms=1)] == [FrameArrived("cam", newer.time)]
+
+
+def test_take_frames_gives_each_notice_to_one_worker(live):
+    """Two workers of a group share the notices; both are needed to see all."""
+    live.ensure_group("g")
+    live.ensure_group("g")
+    for number in range(4):
+        live.put_frame(Frame(f"cam-{number}", T0, b"x"))
+    first = live.take_frames("g", "one", count=2, block_ms=1)
+    second = live.take_frames("g", "two", count=10, block_ms=1)
+    assert [camera for _, camera in first + second] == ["cam-0", "cam-1", "cam-2", "cam-3"]
+    live.done_frames("g", [entry for entry, _ in first + second])
+    assert live.take_frames("g", "one", count=10, block_ms=1) == []
+
+
+def test_take_frames_without_its_group_says_so(live):
+    """A Redis that lost its memory raises, so that the worker makes the group again."""
+    with pytest.raises(LiveError, match="NOGROUP"):
+        live.take_frames("nobody", "one", count=1, block_ms=1)
+
+
+def test_snapshot_of_unknown_camera_is_none(live):
+    """No picture is no picture."""
+    assert live.snapshot("nowhere") is None
+    assert live.frame("nowhere") is None
+    live.put_snapshot(Frame("here", T0, b"jpeg"), b"[]")
+    assert live.snapshot("here") == (Frame("here", T0, b"jpeg"), b"[]")
+
+
+def test_heartbeats_are_those_that_beat(live):
+    """What a service says of itself is read back whole."""
+    beat = Heartbeat("ingest", "host-1", T0, "degraded", "redis: away", {"messages_s": 3.0})
+    live.beat(beat)
+    assert beat in live.heartbeats()
+
+
+def test_every_call_without_redis_raises_live_error():
+    """Callers have one error to go on without."""
+    gone = Live("redis://127.0.0.1:1", timeout_s=0.2)
+    calls = (
+        gone.ping,
+        gone.last_id,
+        gone.heartbeats,
+        lambda: gone.publish([MessagesRejected({})]),
+        lambda: gone.put_frame(Frame("c", T0, b"")),
+        lambda: gone.changes("0-0", block_ms=1),
+    )
+    for call in calls:
+        with pytest.raises(LiveError):
+            call()
