@@ -55,3 +55,7 @@ class StackError(IocError):
 
 class ModelError(IocError):
     """A detector's files are missing, changed or unusable."""
+
+
+class DatasetError(IocError):
+    """Pictures or labels to train a detector on, or to measure it with, are missing or malformed."""

@@ -1,0 +1,224 @@
+"""Train the project's detector: ``python -m vision.train --data DIR --coco PT --out DIR``.
+
+`DIR` holds ``images/<camera>_<number>.jpg`` and ``labels/*.txt`` (YOLO: 0 motorbike with rider, 1 car, 2 bus, 3 truck).
+The steps are: split by time, complete the labels of the training part with the COCO teacher, train with the 80-class
+COCO head kept (nothing is re-initialised), slice the head to the project's six classes. What is written to `--out` is
+``dataset/``, ``run/`` with a checkpoint per epoch, and ``thuduc_yolo11n.pt``. ``python -m vision.export`` then makes
+the files of ``vision/weights/``.
+
+torch and ultralytics are needed here alone and are imported when training starts. A CPU and a GPU both do; on a CPU
+without torchvision, ultralytics gets its own non-maximum suppression in torchvision's place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import types
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from vision.evaluate import read_picture
+from vision.training_set import (
+    STREET_TO_COCO,
+    TAUGHT,
+    Labels,
+    complete,
+    read_labels,
+    split_by_time,
+    write_labels,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    Picture = NDArray[np.uint8]
+    Teacher = Callable[[Picture], tuple[Labels, NDArray[np.float64]]]
+
+TEACHER_SIZE = 960
+"""Input of the teacher in pixels: half again the student's, so that it sees what the street labels miss."""
+REPLAY_CONFIDENCE = 0.4
+REPLAY_EVERY = 40
+"""Of a replayed video every 40th frame is used; nearer ones are near-duplicates."""
+
+RECIPE: dict[str, Any] = {
+    "imgsz": 640,
+    "batch": 8,
+    "nbs": 8,  # step after every batch: accumulating to 64 leaves too few steps in a short run
+    "optimizer": "AdamW",
+    "lr0": 0.001,
+    "lrf": 0.02,
+    "momentum": 0.9,
+    "cos_lr": True,
+    "warmup_epochs": 0.5,
+    "warmup_bias_lr": 0.0,  # the head is not new, so its biases must not leap
+    "freeze": 3,  # strides 2 and 4: general edges, and the dearest part of the backward pass
+    "mosaic": 1.0,
+    "close_mosaic": 2,
+    "scale": 0.5,
+    "fliplr": 0.5,
+    "hsv_v": 0.5,
+    "cache": "ram",
+    "val": False,  # the schedule is fixed and the last checkpoint is kept: nothing is chosen on the validation part
+    "plots": False,
+    "deterministic": False,
+    "seed": 11,
+    "save_period": 1,
+    "exist_ok": True,
+    "name": "run",
+}
+
+
+def load_ultralytics() -> Any:
+    """Import ultralytics so that it neither installs, downloads nor reports, and return the module."""
+    os.environ.update(YOLO_AUTOINSTALL="false", YOLO_OFFLINE="true")
+    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))  # ultralytics would set 1 and halve the speed
+    import ultralytics
+    from ultralytics.utils.nms import TorchNMS
+
+    ultralytics.settings.update({"sync": False})
+    try:
+        import torchvision  # noqa: F401  # beside a CPU build of torch its operators are missing and this fails
+    except (ImportError, RuntimeError):
+        stand_in, operators = types.ModuleType("torchvision"), types.ModuleType("torchvision.ops")
+        operators.nms = TorchNMS.nms  # type: ignore[attr-defined]
+        stand_in.ops = operators  # type: ignore[attr-defined]
+        sys.modules.update({"torchvision": stand_in, "torchvision.ops": operators})
+    return ultralytics
+
+
+def settle_on_cpu(trainer: Any) -> None:
+    """Use every core and channels-last weights on a CPU, where ultralytics leaves one core and a quarter of a step."""
+    import torch
+
+    if trainer.device.type == "cpu":
+        torch.set_num_threads(os.cpu_count() or 1)
+        trainer.model.to(memory_format=torch.channels_last)
+
+
+def make_teacher(weights: Path) -> Teacher:
+    """Return a function from a BGR picture to the COCO model's boxes, classes and confidences."""
+    model = load_ultralytics().YOLO(str(weights))
+
+    def teach(picture: Picture) -> tuple[Labels, NDArray[np.float64]]:
+        found = model.predict(picture, imgsz=TEACHER_SIZE, conf=0.2, iou=0.6, verbose=False)[0]
+        rows = found.boxes.data.cpu().numpy().astype(np.float64)
+        return Labels(rows[:, :4], rows[:, 5].astype(np.int64)), rows[:, 4]
+
+    return teach
+
+
+def replayed(sources: Sequence[Path]) -> Iterator[tuple[str, Picture]]:
+    """Yield a name and a picture for each replay picture, and for every 40th frame of each replay video."""
+    for source in sources:
+        if source.suffix.lower() in {".jpg", ".jpeg", ".png"}:
+            yield source.stem, read_picture(source)
+            continue
+        video, index = cv2.VideoCapture(str(source)), 0
+        while True:
+            ok, frame = video.read()
+            if not ok:
+                break
+            if index % REPLAY_EVERY == 0:
+                yield f"{source.stem}_{index:05d}", np.asarray(frame, dtype=np.uint8)
+            index += 1
+        video.release()
+
+
+def street_labels(path: Path, picture: Picture) -> Labels:
+    """Read one street label file with its classes as COCO ids."""
+    height, width = picture.shape[:2]
+    labels = read_labels(path, width, height)
+    return Labels(labels.boxes, np.array([STREET_TO_COCO[int(c)] for c in labels.classes], dtype=np.int64))
+
+
+def prepare(data: Path, replay: Sequence[Path], teacher: Teacher, out: Path, names: dict[int, str]) -> Path:
+    """Write the training set under `out` in ultralytics' layout and return its YAML file.
+
+    The validation part keeps the street labels alone: a teacher must not judge its student. A camera with less than
+    half the frames of the largest, and the replay, are listed twice.
+    """
+    train, held = split_by_time(sorted(path.name for path in (data / "images").glob("*.jpg")))
+    for folder in ("images/train", "images/val", "labels/train", "labels/val"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+
+    def put(part: str, name: str, picture: Picture, labels: Labels) -> str:
+        height, width = picture.shape[:2]
+        write_labels(out / "labels" / part / f"{name}.txt", labels, width, height)
+        return str((out / "images" / part / f"{name}.jpg").resolve())
+
+    groups: dict[str, list[str]] = {}
+    added = np.zeros(80, dtype=np.int64)
+    for name in train:
+        stem = Path(name).stem
+        picture = read_picture(data / "images" / name)
+        street = street_labels(data / "labels" / f"{stem}.txt", picture)
+        labels = complete(street, *teacher(picture))
+        added += np.bincount(labels.classes[len(street.classes) :], minlength=80)
+        where = put("train", stem, picture, labels)
+        Path(where).write_bytes((data / "images" / name).read_bytes())
+        groups.setdefault(stem.rsplit("_", 1)[0], []).append(where)
+    for name, picture in replayed(replay):
+        found, confidence = teacher(picture)
+        sure = confidence >= REPLAY_CONFIDENCE
+        where = put("train", name, picture, Labels(found.boxes[sure], found.classes[sure]))
+        cv2.imwrite(where, picture, [cv2.IMWRITE_JPEG_QUALITY, 95])
+        groups.setdefault("replay", []).append(where)
+    for name in held:
+        stem = Path(name).stem
+        picture = read_picture(data / "images" / name)
+        where = put("val", stem, picture, street_labels(data / "labels" / f"{stem}.txt", picture))
+        Path(where).write_bytes((data / "images" / name).read_bytes())
+
+    largest = max(len(group) for group in groups.values())
+    listed = [path for group in groups.values() for path in group * (2 if len(group) * 2 < largest else 1)]
+    (out / "train.txt").write_text("\n".join(listed) + "\n")
+    listing = "".join(f"  {index}: {name}\n" for index, name in sorted(names.items()))
+    config = out / "data.yaml"
+    config.write_text(f"path: {out.resolve()}\ntrain: train.txt\nval: images/val\nnames:\n{listing}")
+    taught = {names[k]: int(added[k]) for k in TAUGHT}
+    print(f"{len(listed)} training pictures listed, {len(held)} held for validation; the teacher added {taught}")
+    return config
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m vision.train", description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with images/ and labels/")
+    parser.add_argument("--coco", type=Path, required=True, help="YOLO11n weights trained on COCO (.pt)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the training set, checkpoints and result")
+    parser.add_argument("--replay", type=Path, nargs="*", default=[], help="pictures and videos that keep COCO alive")
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--hours", type=float, help="stop after this time instead; the schedule adapts to it")
+    parser.add_argument("--device", help="cpu, 0, 0,1 …; default: a GPU where there is one")
+    options = parser.parse_args(arguments)
+
+    ultralytics = load_ultralytics()
+    started = time.monotonic()
+    config = options.out / "dataset" / "data.yaml"
+    model = ultralytics.YOLO(str(options.coco))
+    if not config.is_file():
+        teacher = make_teacher(options.coco)
+        config = prepare(options.data, options.replay, teacher, options.out / "dataset", model.names)
+    print(f"training set ready after {time.monotonic() - started:.0f} s")
+    model.add_callback("on_train_start", settle_on_cpu)
+    model.train(
+        data=str(config.resolve()),
+        project=str(options.out.resolve()),
+        epochs=options.epochs,
+        time=options.hours,
+        device=options.device,
+        **RECIPE,
+    )
+    print(f"trained after {time.monotonic() - started:.0f} s; next: python -m vision.export")
+
+
+if __name__ == "__main__":
+    main()

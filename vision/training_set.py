@@ -1,0 +1,169 @@
+"""The training set of the project's detector: split by time, labels completed by a teacher.
+
+The street labels know four classes and miss much at a distance. Training on them alone would teach the detector that
+pedestrians and unlabelled vehicles are background, so a larger-input teacher fills the gaps before training starts.
+Boxes are float arrays of shape (n, 4), ``x1 y1 x2 y2`` in pixels; a labelled set is a pair of boxes and COCO class ids.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from ioc.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Boxes = NDArray[np.float64]
+
+STREET_TO_COCO = {0: 3, 1: 2, 2: 5, 3: 7}
+"""Class of the street labels (motorbike, car, bus, truck) to COCO id: nothing in the COCO head is re-initialised."""
+
+PERSON, BICYCLE, CAR, MOTORBIKE, BUS, TRUCK = 0, 1, 2, 3, 5, 7
+TAUGHT = (PERSON, BICYCLE, CAR, MOTORBIKE, BUS, TRUCK)
+
+SAME_OBJECT = 0.3
+"""IoU from which a teacher's box and a label are taken for one object; loose labels rule out anything stricter."""
+INSIDE = 0.5
+"""Share of a teacher's box covered by a label from which the label is taken to contain it (a rider on a motorbike)."""
+SURE = {PERSON: 0.4, BICYCLE: 0.4, CAR: 0.5, MOTORBIKE: 0.5, BUS: 0.6, TRUCK: 0.6}
+"""Confidence a teacher's box needs; vehicles need more, as a wrong one contradicts a person's labelling."""
+
+
+class Labels(msgspec.Struct, frozen=True):
+    """Labelled boxes of one picture: `boxes` (n, 4) in pixels and `classes` (n,) as COCO ids."""
+
+    boxes: Boxes
+    classes: NDArray[np.int64]
+
+
+def split_by_time(names: Iterable[str], *, train: float = 0.8, gap: int = 5) -> tuple[list[str], list[str]]:
+    """Split ``<camera>_<number>.jpg`` names per camera: the first part trains, the last validates.
+
+    Neighbouring frames are near-duplicates, so a random split measures memory; `gap` frames between the parts are
+    left out.
+
+    Args:
+        names: File names whose last group of digits orders a camera's frames in time.
+        train: Share of each camera's frames that trains.
+        gap: Frames dropped between the parts.
+
+    Returns:
+        Names to train on and names to validate on, each in order of camera and time.
+
+    Raises:
+        DatasetError: A name has no number.
+    """
+    cameras: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for name in names:
+        found = re.search(r"^(.*?)(\d+)(?=\.[^.]*$)", name)
+        if found is None:
+            raise DatasetError(f"{name!r} has no frame number; expected a name such as cam_01_00042.jpg")
+        cameras[found[1]].append((int(found[2]), name))
+    first: list[str] = []
+    last: list[str] = []
+    for camera in sorted(cameras):
+        frames = [name for _, name in sorted(cameras[camera])]
+        cut = round(len(frames) * train)
+        first += frames[:cut]
+        last += frames[cut + gap :]
+    return first, last
+
+
+def overlaps(boxes: Boxes, others: Boxes) -> Boxes:
+    """Return the areas of intersection, shape (len(boxes), len(others)), in square pixels."""
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    sides = np.clip(high - low, 0, None)
+    return np.asarray(sides[..., 0] * sides[..., 1], dtype=np.float64)
+
+
+def areas(boxes: Boxes) -> Boxes:
+    """Return the areas of boxes, shape (n,), in square pixels."""
+    return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), dtype=np.float64)
+
+
+def _known(boxes: Boxes, labels: Boxes) -> NDArray[np.bool_]:
+    """Tell which boxes repeat a label or lie inside one."""
+    if not len(boxes) or not len(labels):
+        return np.zeros(len(boxes), dtype=bool)
+    shared = overlaps(boxes, labels)
+    own = areas(boxes)[:, None]
+    iou = shared / (own + areas(labels)[None] - shared)
+    return np.asarray(((iou >= SAME_OBJECT) | (shared / own >= INSIDE)).any(axis=1))
+
+
+def complete(street: Labels, teacher: Labels, confidence: Boxes) -> Labels:
+    """Add what a teacher is sure of and the street labels lack.
+
+    Vehicles come first, so that the rider of an added motorbike is recognised as its rider: a street motorbike
+    includes its rider, a COCO one does not, so an added one is widened to the persons who sit on it. Persons and
+    bicycles inside a motorbike are dropped.
+
+    Args:
+        street: Labels drawn by people, classes already as COCO ids.
+        teacher: Boxes of the COCO teacher on the same picture.
+        confidence: The teacher's confidence per box, shape (n,).
+
+    Returns:
+        The street labels followed by the added ones.
+    """
+    sure = np.array([c >= SURE.get(int(k), 2.0) for k, c in zip(teacher.classes, confidence, strict=True)], dtype=bool)
+    boxes, classes = teacher.boxes[sure], teacher.classes[sure]
+    soft = np.isin(classes, (PERSON, BICYCLE))
+    persons = boxes[classes == PERSON]
+
+    fresh = ~soft
+    fresh[fresh] = ~_known(boxes[fresh], street.boxes)
+    vehicles, kinds = boxes[fresh].copy(), classes[fresh]
+    for index in np.flatnonzero(kinds == MOTORBIKE):
+        vehicles[index] = with_riders(vehicles[index], persons)
+
+    known = np.concatenate([street.boxes, vehicles])
+    others = soft.copy()
+    others[others] = ~_known(boxes[others], known)
+    return Labels(
+        boxes=np.concatenate([known, boxes[others]]),
+        classes=np.concatenate([street.classes, kinds, classes[others]]),
+    )
+
+
+def with_riders(motorbike: Boxes, persons: Boxes) -> Boxes:
+    """Widen one motorbike, shape (4,), to the persons of whom it covers a quarter or more."""
+    if not len(persons):
+        return motorbike
+    share = overlaps(persons, motorbike[None])[:, 0] / areas(persons)
+    together = np.concatenate([motorbike[None], persons[share >= 0.25]])
+    return np.concatenate([together[:, :2].min(axis=0), together[:, 2:].max(axis=0)])
+
+
+def read_labels(path: Path, width: int, height: int) -> Labels:
+    """Read a YOLO label file (``class x y w h`` as shares of the picture) as pixels; no file means nothing there."""
+    if not path.is_file():
+        return Labels(np.zeros((0, 4)), np.zeros(0, dtype=np.int64))
+    rows = np.array([line.split()[:5] for line in path.read_text().splitlines() if line.strip()], dtype=np.float64)
+    rows = rows.reshape(-1, 5)
+    centre, half = rows[:, 1:3], rows[:, 3:5] / 2
+    scale = np.array([width, height, width, height])
+    return Labels(np.concatenate([centre - half, centre + half], axis=1) * scale, rows[:, 0].astype(np.int64))
+
+
+def write_labels(path: Path, labels: Labels, width: int, height: int) -> None:
+    """Write labels as a YOLO file, clipped to the picture."""
+    scale = np.array([width, height, width, height])
+    box = np.clip(labels.boxes / scale, 0, 1)
+    rows = np.concatenate([(box[:, :2] + box[:, 2:]) / 2, box[:, 2:] - box[:, :2]], axis=1)
+    path.write_text(
+        "".join(
+            f"{kind} " + " ".join(f"{v:.6f}" for v in row) + "\n"
+            for kind, row in zip(labels.classes, rows, strict=True)
+        )
+    )
