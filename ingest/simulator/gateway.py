@@ -1,0 +1,125 @@
+"""A connection and the devices behind it: a cabinet with its lamps, a station by itself, a ward's bins."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from ingest.simulator import messages
+from ingest.simulator.city import City, Site
+from ingest.simulator.footage import Clip
+from ingest.simulator.link import BrokerAddress, Link, Will
+from ingest.simulator.world import Values
+from ioc import topics
+from ioc.service import LogOnce
+
+#: What a gateway introduces before it lets the loop breathe.
+CHUNK = 20
+PAUSE_S = 0.05
+
+
+class Gateway:
+    """One link, the device that owns it (None for a plain radio gateway) and all devices that speak through it."""
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        name: str,
+        sites: Sequence[Site],
+        *,
+        owner: Site | None,
+        boot: str,
+        lost: LogOnce,
+        offline: str = "",
+        clip: Clip | None = None,
+    ) -> None:
+        self.owner = owner
+        self.sites = tuple(sites)
+        self.clip = clip
+        self.is_cut = False
+        self._offline = offline
+        self._boot = boot
+        self._seq = dict.fromkeys((site.id for site in sites), 0)
+        self._introducing: asyncio.Task[None] | None = None
+        will = Will(topics.build(owner.id, "state"), messages.state("offline", "lwt")) if owner else None
+        self.link = Link(address, f"sim-{name}", on_up=self._up, lost=lost, will=will)
+
+    def _up(self) -> None:
+        if self._introducing is not None:
+            self._introducing.cancel()
+        self._introducing = asyncio.get_running_loop().create_task(self._introduce())
+
+    async def _introduce(self) -> None:
+        """Announce every device and say its state; again after every reconnection, for the broker may have forgotten."""
+        word = "offline" if self._offline else "online"
+        for number, site in enumerate(self.sites, 1):
+            self.link.publish(topics.build(site.id, "announce"), messages.announce(site, self.clip), retain=True)
+            self._say(site, word, self._offline)
+            if number % CHUNK == 0:
+                await asyncio.sleep(PAUSE_S)
+
+    def _say(self, site: Site, word: str, reason: str = "") -> None:
+        self.link.publish(topics.build(site.id, "state"), messages.state(word, reason, int(time.time() * 1000)))
+
+    def report(self, site: Site, ts_ms: int, values: Values) -> None:
+        """Send one set of readings; nothing while the power is cut."""
+        if values and not self.is_cut:
+            self._seq[site.id] += 1
+            payload = messages.telemetry(ts_ms, values, self._boot, self._seq[site.id])
+            self.link.publish(topics.build(site.id, "telemetry"), payload)
+
+    def report_past(self, site: Site, readings: list[tuple[int, Values]]) -> None:
+        """Send buffered readings."""
+        if not self.is_cut:
+            self.link.publish(topics.build(site.id, "telemetry"), messages.past(readings))
+
+    def show(self, site: Site, ts_ms: int, jpeg: bytes) -> None:
+        """Send one picture, at QoS 0: a late picture is worth nothing."""
+        if not self.is_cut:
+            self.link.publish(topics.build(site.id, "frame", ts_ms), jpeg, qos=0)
+
+    def cut(self) -> None:
+        """The power fails: the connection vanishes, the broker tells the last will."""
+        self.is_cut = True
+        self.link.cut()
+
+    def mend(self) -> None:
+        """The power is back."""
+        self.is_cut = False
+        self.link.mend()
+
+    async def close(self) -> None:
+        """Say that the devices are gone, then leave in order. Lamps are their cabinet's: they are not named singly."""
+        if self._introducing is not None:
+            self._introducing.cancel()
+        if self.link.is_up and not self._offline:
+            for site in self.sites:
+                if not site.parent:
+                    self._say(site, "offline", "stopped")
+        await self.link.close()
+
+
+def connect(
+    city: City, address: BrokerAddress, clips: dict[str, Clip], boot: str, lost: LogOnce
+) -> tuple[Gateway, ...]:
+    """One gateway per cabinet, sensor and showing camera, one per ward for its bins, one for the dark cameras."""
+    behind: dict[str, list[Site]] = {cabinet.id: [cabinet] for cabinet in city.cabinets}
+    for lamp in city.lamps:
+        behind[lamp.parent].append(lamp)
+    rounds: dict[str, list[Site]] = {}
+    for bin_ in city.bins:
+        rounds.setdefault(bin_.ward, []).append(bin_)
+
+    def gateway(name: str, sites: Sequence[Site], **more: object) -> Gateway:
+        return Gateway(address, name, sites, boot=boot, lost=lost, **more)  # type: ignore[arg-type]
+
+    showing = [camera for camera in city.cameras if camera.id in clips]
+    dark = [camera for camera in city.cameras if camera.id not in clips]
+    return (
+        *(gateway(sites[0].id, sites, owner=sites[0]) for sites in behind.values()),
+        *(gateway(sensor.id, (sensor,), owner=sensor) for sensor in city.sensors),
+        *(gateway(f"bins-{ward}", sites, owner=None) for ward, sites in rounds.items()),
+        *(gateway(camera.id, (camera,), owner=camera, clip=clips[camera.id]) for camera in showing),
+        gateway("cameras", dark, owner=None, offline="no_signal"),
+    )
