@@ -43,6 +43,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         hysteresis: the value must come back past the limit by this much to return to normal.
         on_delay_s / off_delay_s: how long the condition must hold, or be gone, in device time.
         cause: alarms of one cause in one ward become one incident.
+        cuts_children: while it holds, devices below this one are lost because of it, and their own loss is suppressed
+            (`silent` and `offline` always do).
     """
 
     key: str
@@ -56,6 +58,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     on_delay_s: float = 0.0
     off_delay_s: float = 0.0
     window_s: float = 0.0
+    cuts_children: bool = False
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +144,7 @@ def _limit(
     on_delay_s: float = 0.0,
     off_delay_s: float = 0.0,
     window_s: float = 0.0,
+    cuts_children: bool = False,
 ) -> Rule:
     return Rule(
         key=key,
@@ -153,6 +157,7 @@ def _limit(
         on_delay_s=on_delay_s,
         off_delay_s=off_delay_s,
         window_s=window_s,
+        cuts_children=cuts_children,
     )
 
 
@@ -530,6 +535,7 @@ MEASURES: Final[dict[str, Measure]] = {
                         f"Supply loss phase {phase}",
                         hysteresis=50,
                         on_delay_s=15,
+                        cuts_children=True,
                     ),
                     _limit(
                         f"under_voltage_{phase.lower()}",

@@ -49,6 +49,10 @@ class BrokerError(IocError):
     """The MQTT broker refused us or is away."""
 
 
+class ActionError(IocError):
+    """An operator asked for what cannot be done: no such alarm, or not in this state."""
+
+
 class StackError(IocError):
     """A part of the embedded stack cannot be found, installed or started."""
 

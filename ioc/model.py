@@ -143,11 +143,20 @@ class Rejected(msgspec.Struct, frozen=True):
     redelivered: bool = False
 
 
-AlarmState = Literal["unacknowledged", "acknowledged", "returned_unacknowledged", "normal", "shelved", "suppressed"]
+#: ISA-18.2. All but `normal` are alive.
+AlarmState = Literal[
+    "unacknowledged", "acknowledged", "returned_unacknowledged", "normal", "shelved", "suppressed", "out_of_service"
+]
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
-    """One alarm occurrence, from opening to normal."""
+    """One alarm occurrence, from opening to normal.
+
+    Attributes:
+        value: the value that opened it; of its last return or raise once that happened.
+        returned: since when its condition is gone, None while it holds.
+        acknowledged: when somebody said so, None before.
+    """
 
     id: int
     rule: str
@@ -162,8 +171,11 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     opened: datetime
     changed: datetime
     incident: int
+    returned: datetime | None = None
+    acknowledged: datetime | None = None
     acknowledged_by: str = ""
     shelved_until: datetime | None = None
+    shelve_reason: str = ""
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
