@@ -250,11 +250,14 @@ class Link:
 
     def _write_wanted(self, client: mqtt.Client, userdata: object, sock: mqtt.SocketLike) -> None:
         del userdata
-        self._loop.call_soon_threadsafe(self._write_if_open, client, sock)
+        self._loop.call_soon_threadsafe(self._write, client, sock)
 
-    def _write_if_open(self, client: mqtt.Client, sock: mqtt.SocketLike) -> None:
-        if sock.fileno() >= 0:
-            self._loop.add_writer(sock, client.loop_write)
+    def _write(self, client: mqtt.Client, sock: mqtt.SocketLike) -> None:
+        """Write at once, and wait for the socket only if it takes no more: one wake-up for most messages."""
+        if sock.fileno() >= 0 and client.want_write():
+            client.loop_write()
+            if sock.fileno() >= 0 and client.want_write():
+                self._loop.add_writer(sock, client.loop_write)
 
     def _write_done(self, client: mqtt.Client, userdata: object, sock: mqtt.SocketLike) -> None:
         del client, userdata
