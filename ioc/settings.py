@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableError
 
 from ioc.errors import SettingsError
 
@@ -44,6 +45,9 @@ class Settings(BaseSettings):
         20_000, ge=20, le=65_535, description="QoS 1 messages the broker may hand out unacknowledged (receive maximum)."
     )
     ingest_group: str = Field("ingest", description="MQTT shared-subscription group of the ingest processes.")
+    ingest_client_id: str = Field(
+        "", description="MQTT client id, the same over restarts; empty = ioc-ingest-<host>-<lowest free number>."
+    )
     max_payload_bytes: int = Field(1_048_576, ge=1024, description="Larger messages are quarantined, cut to 64 KiB.")
     clock_ahead_s: float = Field(300.0, gt=0, description="A device time further ahead is stored at its receive time.")
     clock_behind_s: float = Field(
@@ -103,17 +107,28 @@ class Settings(BaseSettings):
         return init_settings, env_settings, files, toml
 
     @classmethod
-    def load(cls, **overrides: Any) -> Settings:
-        """Read the settings, and fill empty URLs from the running embedded stack.
+    def configured(cls, **overrides: Any) -> Settings:
+        """Read the settings as the user gave them.
 
         Raises:
             SettingsError: naming each key, what was got and what was expected.
         """
         _refuse_unknown_environment(cls)
         try:
-            settings = cls(**overrides)
+            return cls(**overrides)
         except ValidationError as error:
             raise SettingsError(explain(error)) from error
+        except UnreadableError as error:
+            raise SettingsError(f"{error}: {error.__cause__}") from error
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Settings:
+        """Read the settings, and fill empty URLs from the running embedded stack.
+
+        Raises:
+            SettingsError: naming each key, what was got and what was expected.
+        """
+        settings = cls.configured(**overrides)
         running = settings.home / "stack.json"
         if running.is_file():
             urls = json.loads(running.read_text()).get("urls", {})

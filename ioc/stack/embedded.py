@@ -64,6 +64,9 @@ class Stack:
     children: list[Child] = field(default_factory=list)
     urls: Urls = field(default_factory=Urls)
     admin_url: str = ""
+    _starters: dict[str, Callable[[], Child]] = field(default_factory=dict)
+    _notes: dict[str, str] = field(default_factory=dict)
+    _revive_at: float = 0.0
 
     def __enter__(self) -> Self:
         self.start()
@@ -85,30 +88,34 @@ class Stack:
         end_leftovers(record)
         ports = dict(record.get("ports", {}))
         try:
-            database_url, mqtt_url, redis_url = self.given.database_url, self.given.mqtt_url, self.given.redis_url
-            if not database_url:
-                cluster = Cluster(
-                    self.home, find_programs(self.home, Home(CLONE / ".ioc")), shared_buffers=self.shared_buffers
-                )
-                release_wait(cluster.data)
-                cluster.create()
-                ports["postgres"] = free_port(ports.get("postgres"))
-                self._started(cluster.start(ports["postgres"]))
-                database_url, self.admin_url = cluster.url(ports["postgres"]), cluster.admin_url(ports["postgres"])
-            if not mqtt_url:
-                broker = Broker(self.home)
-                ports["mosquitto"] = free_port(ports.get("mosquitto"))
-                self._started(broker.start(ports["mosquitto"]))
-                mqtt_url = broker.url(ports["mosquitto"])
-            if not redis_url:
-                cache = Cache(self.home)
-                self._started(cache.start())
-                redis_url = cache.url
+            database_url = self.given.database_url or self._start_postgres(ports)
+            mqtt_url = self.given.mqtt_url or self._start_broker(ports)
+            redis_url = self.given.redis_url or self._start_cache()
         except BaseException:
             self.stop()
             raise
         self.urls = Urls(database_url, mqtt_url, redis_url)
-        self._write(ports, urls=True)
+        self._write(ports)
+
+    def revive(self) -> None:
+        """Start parts that have died, on their old ports; at most every few seconds."""
+        if all(child.alive() for child in self.children) or time.monotonic() < self._revive_at:
+            return
+        self._revive_at = time.monotonic() + 3
+        for place, child in enumerate(self.children):
+            if child.alive():
+                continue
+            self.say(f"{child.name} ended with {child.process.returncode}, starts again")
+            try:
+                self.children[place] = self._starters[child.name]()
+            except StackError as error:
+                self.say(str(error))
+        self._write(read_record(self.home).get("ports", {}))
+
+    def note(self, **notes: str) -> None:
+        """Put something on record beside the URLs, for as long as the stack runs."""
+        self._notes.update(notes)
+        self._write(read_record(self.home).get("ports", {}))
 
     def stop(self) -> None:
         """Stop the parts, the last started first."""
@@ -116,20 +123,43 @@ class Stack:
             self.say(f"stopping {child.name}")
             child.stop()
         self.children.clear()
-        self._write(read_record(self.home).get("ports", {}), urls=False)
+        self.urls, self._notes = Urls(), {}
+        self._write(read_record(self.home).get("ports", {}))
 
-    def _started(self, child: Child) -> None:
+    def _start_postgres(self, ports: dict[str, int]) -> str:
+        cluster = Cluster(self.home, find_programs(self.home, Home(CLONE / ".ioc")), shared_buffers=self.shared_buffers)
+        release_wait(cluster.data)
+        cluster.create()
+        port = ports["postgres"] = free_port(ports.get("postgres"))
+        self._start("postgres", lambda: cluster.start(port))
+        self.admin_url = cluster.admin_url(port)
+        return cluster.url(port)
+
+    def _start_broker(self, ports: dict[str, int]) -> str:
+        broker = Broker(self.home)
+        port = ports["mosquitto"] = free_port(ports.get("mosquitto"))
+        self._start("mosquitto", lambda: broker.start(port))
+        return broker.url(port)
+
+    def _start_cache(self) -> str:
+        cache = Cache(self.home)
+        self._start("redis", cache.start)
+        return cache.url
+
+    def _start(self, name: str, starter: Callable[[], Child]) -> None:
+        self._starters[name] = starter
+        child = starter()
         self.children.append(child)
-        self._write(read_record(self.home).get("ports", {}), urls=False)
-        self.say(f"{child.name} runs (pid {child.pid})")
+        self._write(read_record(self.home).get("ports", {}))
+        self.say(f"{name} runs (pid {child.pid})")
 
-    def _write(self, ports: dict[str, int], *, urls: bool) -> None:
+    def _write(self, ports: dict[str, int]) -> None:
         record: dict[str, Any] = {
             "ports": ports,
             "processes": [[c.name, c.pid, born(c.pid)] for c in self.children if c.alive()],
         }
-        if urls:
-            record["urls"] = dict(self.urls.items())
+        if self.urls != Urls():
+            record |= {"urls": dict(self.urls.items()), **self._notes}
         write_private(self.home.record, json.dumps(record, indent=1) + "\n")
 
 
@@ -160,8 +190,8 @@ def end_leftovers(record: dict[str, Any], patience_s: float = 30.0) -> None:
             kill_group(pid)
 
 
-def free_port(preferred: int | None = None) -> int:
-    """A loopback port nobody listens on, `preferred` if it is one."""
+def free_port(preferred: int | None = None, host: str = "127.0.0.1") -> int:
+    """A port nobody listens on at an address of this machine, `preferred` if it is one."""
     for port in (preferred, 0):
         if port is None:
             continue
@@ -169,11 +199,11 @@ def free_port(preferred: int | None = None) -> int:
             # As the servers do: a port in TIME_WAIT is free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("127.0.0.1", port))
+                probe.bind((host, port))
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    raise StackError("no free port on 127.0.0.1")
+    raise StackError(f"no free port on {host}: is it an address of this machine?")
 
 
 @contextmanager
@@ -197,3 +227,16 @@ def sole_owner(home: Home) -> Iterator[None]:
         lock.flush()
         yield
         lock.truncate(0)
+
+
+def owner(home: Home) -> int | None:
+    """The process that runs the stack of this home, None when none does."""
+    try:
+        with (home.path / "lock").open("r+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(lock.read().strip())
+    except FileNotFoundError:
+        return None
+    return None

@@ -74,7 +74,7 @@ class Home:
             return path
         # In a folder of our own below, made 0700 and checked to be ours.
         base = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")  # noqa: S108
-        return base / f"thuduc-ioc-{self.key}" / name / f"{name}.sock"
+        return base / f"thuduc-ioc-{self.key}-{name}" / f"{name}.sock"
 
     def make(self) -> None:
         """Create the folders, closed to other users."""

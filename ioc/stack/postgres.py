@@ -14,6 +14,7 @@ from psycopg import sql
 from ioc.errors import StackError
 from ioc.stack.accounts import account, give, own_folder, run_as, secret, write_private
 from ioc.stack.home import Home, open_to_all
+from ioc.stack.postgres_tree import has_timescaledb, installed_postgres
 from ioc.stack.process import Child, start, wait_ready
 
 #: Role and database of the services; the role is not a superuser, as on a managed server.
@@ -73,19 +74,6 @@ class Programs:
     def program(self, name: str) -> Path:
         """Path of one of its programs."""
         return self.root / "bin" / name
-
-
-def has_timescaledb(root: Path) -> bool:
-    """Whether the PostgreSQL at …/lib/postgresql/NN has the extension; its share folder lies beside lib."""
-    root = root.resolve()
-    share = root.parent.parent.parent / "share" / "postgresql" / root.name
-    return (root / "bin" / "postgres").is_file() and (share / "extension" / "timescaledb.control").is_file()
-
-
-def installed_postgres() -> list[Path]:
-    """PostgreSQL trees of the distribution, newest first."""
-    trees = [path for path in Path("/usr/lib/postgresql").glob("[0-9]*") if (path / "bin" / "postgres").is_file()]
-    return sorted(trees, key=lambda path: int(path.name), reverse=True)
 
 
 def find_programs(*homes: Home) -> Programs:
@@ -217,8 +205,16 @@ def release_wait(data: Path, seconds: float = 30.0) -> None:
             pid = int(pid_file.read_text().split("\n", 1)[0])
         except (FileNotFoundError, ValueError):
             return
-        if not Path(f"/proc/{pid}").exists():
+        if not _is_postgres(pid):
             return
         if time.monotonic() > deadline:
             raise StackError(f"the PostgreSQL process {pid} still holds {data}: stop it with `kill -INT {pid}`")
         time.sleep(0.1)
+
+
+def _is_postgres(pid: int) -> bool:
+    """Whether that process is a PostgreSQL server: after a crash the number may belong to another program."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == "postgres"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

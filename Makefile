@@ -1,0 +1,50 @@
+# The city operations centre. Everything is set up on the first run; `make help` lists the targets.
+
+SHELL := /bin/sh
+# The newest Python this machine has, 3.11 or later.
+PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+SETUP = @$(if $(PYTHON),$(PYTHON) -m ioc.stack.bootstrap,echo "Python 3.11 or later is missing: apt-get install python3" >&2; exit 1;)
+VENV := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check bench shots lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+
+setup: ## install what the demo needs, start nothing
+	$(SETUP) demo
+
+demo: setup ## the city live on http://localhost:8050; Ctrl-C ends it, data is kept
+	@exec $(VENV)/ioc demo
+
+up: setup ## the same without the simulator: for real devices
+	@exec $(VENV)/ioc up
+
+test: ## set up and run every test
+	$(SETUP) test
+	$(VENV)/python -m pytest
+
+check: ## ruff, mypy (strict) and the import contracts
+	$(SETUP) check
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/mypy
+	$(VENV)/lint-imports
+
+bench: ## measure ingest, vision and publish-to-page, each beside its peer
+	$(SETUP) test
+	$(VENV)/python -m tests.bench
+
+shots: ## take screenshots of every page of a running demo into docs/shots
+	$(SETUP) test
+	$(VENV)/python -m tests.browser.shots
+
+lock: ## resolve the dependencies anew into docker/locks
+	$(SETUP) check
+	$(VENV)/python -m ioc.stack.lock --upgrade
+
+clean: ## stop the stack; remove its data, the virtual environment and everything else set-up made here
+	@if [ -x $(VENV)/ioc ]; then $(VENV)/ioc stop; fi
+	$(SETUP) clean

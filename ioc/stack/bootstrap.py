@@ -1,0 +1,151 @@
+"""Set-up: everything `make demo`, `make test` and `make check` need, each part once.
+
+    python3 -m ioc.stack.bootstrap demo|test|check
+
+Runs before the virtual environment exists, so it uses the standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+
+from ioc.errors import IocError, StackError
+from ioc.stack import debian, footage, timescaledb, venv
+from ioc.stack.home import Home, build_cache
+from ioc.stack.steps import Progress, Step, run_step
+
+GOALS = ("demo", "test", "check")
+#: Program → Debian package that has it, and the setting that makes it unnecessary.
+SERVERS = {"mosquitto": ("mosquitto", "IOC_MQTT_URL"), "redis-server": ("redis-server", "IOC_REDIS_URL")}
+BUILD_TOOLS = {"cc": "build-essential", "make": "build-essential", "dpkg-source": "dpkg-dev", "cmake": "cmake"}
+
+
+def replaced(goal: str, setting: str) -> bool:
+    """Whether a part of the stack runs elsewhere; tests always use the private one."""
+    return goal == "demo" and bool(os.environ.get(setting))
+
+
+def missing(goal: str) -> list[str]:
+    """Debian packages that this machine lacks for a goal, seen from the disk alone; "postgresql" stands for the right one."""
+    lacks: list[str] = []
+    if not venv.runs() and not venv.can_make():
+        lacks.append(f"python3.{sys.version_info.minor}-venv")
+    if goal == "check":
+        return lacks
+    lacks += [
+        package
+        for program, (package, setting) in SERVERS.items()
+        if not replaced(goal, setting) and not debian.has_program(program)
+    ]
+    if not replaced(goal, "IOC_DATABASE_URL") and timescaledb.is_missing():
+        lacks.append("postgresql")
+        lacks += dict.fromkeys(package for program, package in BUILD_TOOLS.items() if not debian.has_program(program))
+    if goal == "test" and not debian.has_program("chromium"):
+        lacks.append("chromium")
+    return lacks
+
+
+def install_missing(progress: Progress, goal: str) -> None:
+    """Install what is missing, after asking for sudo's password if one is needed."""
+    wanted = missing(goal)
+    if not wanted:
+        return
+    debian.allow_root(wanted)
+    debian.update(progress)
+    if "postgresql" in wanted:
+        servers = timescaledb.packages()
+        keep = set() if timescaledb.will_build(servers) else set(BUILD_TOOLS.values())
+        wanted = [*servers, *(name for name in wanted if name != "postgresql" and name not in keep)]
+    if wanted:
+        progress.say(f"installing {' '.join(wanted)}")
+        debian.install(progress, wanted)
+
+
+def steps(home: Home, goal: str) -> Iterator[Step]:
+    """The steps of a goal, in order."""
+    python = venv.interpreter()
+    yield Step(
+        f"debian-{goal}",
+        "Debian packages",
+        (),
+        lambda: not missing(goal),
+        lambda progress: install_missing(progress, goal),
+    )
+    yield Step("venv", "virtual environment", (python,), venv.runs, venv.make)
+    for name in ("build", "runtime") if goal == "demo" else ("build", "runtime", "test"):
+        yield Step(
+            f"python-{name}",
+            f"Python packages ({name})",
+            (python, venv.lock(name).read_text("utf-8")),
+            venv.runs,
+            partial(venv.install, name=name),
+        )
+    settings = (venv.CLONE / "setup.cfg").read_text("utf-8")
+    yield Step(
+        "project", "the project's own commands", (python, settings, venv.CLONE), venv.has_project, venv.install_project
+    )
+    if goal != "check" and not replaced(goal, "IOC_DATABASE_URL"):
+        inputs = (build_cache(), *timescaledb.fingerprint())
+        yield Step(
+            "timescaledb",
+            "TimescaleDB",
+            inputs,
+            partial(timescaledb.linked, home),
+            partial(timescaledb.provide, home=home),
+        )
+
+
+def optional_steps(home: Home, goal: str) -> Iterator[Step]:
+    """Steps without which the goal is still reached, with less to see."""
+    if goal == "check":
+        return
+    yield Step(
+        "footage",
+        "footage for the cameras",
+        footage.FILES,
+        partial(footage.present, home),
+        partial(footage.fetch, home=home),
+    )
+    if goal == "test":
+        inputs = (venv.interpreter(), venv.TORCH, venv.lock("ultralytics").read_text("utf-8"))
+        yield Step("ultralytics", "the ultralytics engine, CPU build", inputs, venv.runs, venv.install_ultralytics)
+
+
+def set_up(home: Home, goal: str) -> None:
+    """Do what is not done yet for a goal.
+
+    Raises:
+        StackError: naming what failed and what to do.
+    """
+    home.make()
+    started = time.monotonic()
+    worked = 0
+    for step in steps(home, goal):
+        worked += run_step(home, step)
+    for step in optional_steps(home, goal):
+        try:
+            worked += run_step(home, step)
+        except StackError as error:
+            print(f"  goes on without {step.title}: {error}", flush=True)
+    if worked:
+        print(f"✓ set up in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def main() -> None:
+    """Do the steps of the goal named on the command line."""
+    if len(sys.argv) != 2 or sys.argv[1] not in GOALS:
+        raise SystemExit(f"usage: python3 -m ioc.stack.bootstrap {'|'.join(GOALS)}")
+    try:
+        set_up(Home.at(os.environ.get("IOC_HOME") or venv.CLONE / ".ioc"), sys.argv[1])
+    except IocError as error:
+        raise SystemExit(f"set-up stopped: {error}") from error
+    except KeyboardInterrupt:
+        raise SystemExit("\nset-up interrupted; the same command goes on where it stopped") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""The services of the city that the supervisor runs: one row each."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ServiceRow:
+    """A service.
+
+    Attributes:
+        name: on screen, of its log, and in its heartbeat.
+        module: what `python -m` runs.
+        arguments: of that module.
+        simulated: belongs to the simulated city; `ioc up` leaves it out.
+    """
+
+    name: str
+    module: str
+    arguments: tuple[str, ...] = ()
+    simulated: bool = False
+
+    def argv(self) -> list[str]:
+        """The command, with the Python that runs us."""
+        return [sys.executable, "-m", self.module, *self.arguments]
+
+
+#: In the order they are started; stopped in the reverse order, so that what has been sent is still stored.
+SERVICES = (
+    ServiceRow("ingest", "ingest"),
+    ServiceRow("vision", "vision"),
+    ServiceRow("alarms", "ioc.alarms"),
+    ServiceRow("upkeep", "ioc.db.upkeep"),
+    ServiceRow("dashboards", "dashboards"),
+    ServiceRow("capture", "vision.capture"),
+    ServiceRow("simulator", "ingest.simulator", ("run",), simulated=True),
+)
+
+
+def wanted(*, simulate: bool) -> tuple[ServiceRow, ...]:
+    """The services of `ioc demo` (with the simulator) or `ioc up` (without)."""
+    return tuple(row for row in SERVICES if simulate or not row.simulated)

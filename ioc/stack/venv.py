@@ -1,0 +1,89 @@
+"""The virtual environment: made from this Python, filled from the lock files, hashes checked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from ioc.errors import StackError
+from ioc.stack.steps import Progress
+
+CLONE = Path(__file__).resolve().parents[2]
+VENV = CLONE / ".venv"
+PYTHON = VENV / "bin" / "python"
+LOCKS = CLONE / "docker" / "locks"
+
+#: The CPU build by its full version, so that no machine without a GPU is ever sent CUDA.
+TORCH = "torch==2.13.0+cpu"
+TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
+
+
+def lock(name: str) -> Path:
+    """Path of a lock file."""
+    return LOCKS / f"{name}.txt"
+
+
+def runs() -> bool:
+    """Whether the environment is there and its Python still exists."""
+    return PYTHON.exists() and (VENV / "bin" / "pip").exists()
+
+
+def interpreter() -> str:
+    """What the environment is made from; it is made anew when this changes."""
+    return f"{os.path.realpath(sys._base_executable)} {sys.version}"  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def has_project() -> bool:
+    """Whether the project's commands are installed."""
+    return (VENV / "bin" / "ioc").exists()
+
+
+def can_make() -> bool:
+    """Whether this Python can make environments: Debian keeps that in a package of its own."""
+    try:
+        import ensurepip  # noqa: F401
+        import venv  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def make(progress: Progress) -> None:
+    """Make the environment, replacing one whose Python is gone."""
+    if VENV.exists() and not runs():
+        shutil.rmtree(VENV)
+    progress.run(sys.executable, "-m", "venv", VENV)
+
+
+def install(progress: Progress, name: str) -> None:
+    """Install exactly what a lock file says."""
+    progress.say("pip installs the locked versions")
+    _pip(progress, "--no-deps", "--require-hashes", "-r", str(lock(name)))
+
+
+def install_project(progress: Progress) -> None:
+    """Install the project itself, editable, so that its commands exist."""
+    _pip(progress, "--no-deps", "--no-build-isolation", "-e", str(CLONE))
+
+
+def install_ultralytics(progress: Progress) -> None:
+    """Install ultralytics and the CPU build of torch, from where pip is configured to look, else from PyTorch's own index.
+
+    Raises:
+        StackError: when neither has it for this Python and machine.
+    """
+    progress.say(TORCH)
+    try:
+        _pip(progress, TORCH)
+    except StackError:
+        progress.say(f"{TORCH} from {TORCH_INDEX}")
+        _pip(progress, "--extra-index-url", TORCH_INDEX, TORCH)
+    install(progress, "ultralytics")
+
+
+def _pip(progress: Progress, *arguments: str) -> None:
+    progress.run(
+        PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off", *arguments
+    )
