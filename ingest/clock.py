@@ -1,0 +1,59 @@
+"""Device time: reading it, and judging it; pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from ingest.values import shorten
+from ioc.errors import RejectedError
+
+#: 9999-12-31: the last day a datetime can hold.
+_LAST_MS: Final = 253_402_300_799_999
+
+
+def device_time(raw: Any) -> datetime:
+    """The time a device states: epoch milliseconds, or ISO-8601 with its zone.
+
+    Raises:
+        RejectedError: `time`.
+    """
+    if type(raw) is int or (type(raw) is float and raw == raw):
+        if not 0 <= raw <= _LAST_MS:
+            raise RejectedError("time", f"ts: got {shorten(raw)}, expected epoch milliseconds from 0 to {_LAST_MS}")
+        return datetime.fromtimestamp(raw / 1000, UTC)
+    if isinstance(raw, str):
+        try:
+            time = datetime.fromisoformat(raw)
+            if time.tzinfo is None:
+                raise RejectedError("time", f"ts: got {shorten(raw)}, which states no zone; end it with Z or +07:00")
+            return time.astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+    got = "nothing" if raw is None else shorten(raw)
+    raise RejectedError("time", f"ts: got {got}, expected epoch milliseconds or ISO-8601 with a zone")
+
+
+class Clocks:
+    """Judges device times, and gives receive times that never meet for the readings whose device time cannot be used.
+
+    A device that empties its buffer with a wrong clock sends many readings of one measure in one message; stored at one
+    receive time they would be one key. Each takes the next free microsecond.
+    """
+
+    def __init__(self, *, ahead_s: float, behind_s: float) -> None:
+        self._ahead = timedelta(seconds=ahead_s)
+        self._behind = timedelta(seconds=behind_s)
+        self._last: dict[tuple[str, str], datetime] = {}
+
+    def is_off(self, time: datetime, received: datetime) -> bool:
+        """Whether a device time is too far from ours to be believed."""
+        return not received - self._behind <= time <= received + self._ahead
+
+    def free_time(self, device: str, measure: str, received: datetime) -> datetime:
+        """The receive time, moved to a microsecond that no earlier such reading of this measure has taken."""
+        key = (device, measure)
+        last = self._last.get(key)
+        time = received if last is None or last < received else last + timedelta(microseconds=1)
+        self._last[key] = time
+        return time

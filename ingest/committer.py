@@ -1,0 +1,147 @@
+"""Commits batches, come what may: it tries again while the database is away, and sifts a batch that the database refuses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+import psycopg
+
+from ingest.batch import Batch
+from ingest.faults import is_of_the_rows, sift
+from ingest.metrics import COMMITS, DUPLICATES, LATENCY, QUARANTINED, RETRIES, STORED
+from ingest.registry import Registry
+from ingest.store import Outcome, write
+from ioc.db.devices import Sight, all_devices, recover_sights
+from ioc.db.migrate import pending
+from ioc.db.pool import Connection, Edition, connect, edition, translated
+from ioc.errors import StorageError
+from ioc.service import Service, backoff, utc_now
+
+_FRESH: Final = timedelta(seconds=60)
+#: One reading in so many is measured for latency.
+_SAMPLE: Final = 20
+#: How long a batch in hand is still tried after the service was told to stop.
+PATIENCE_S: Final = 8.0
+
+
+class Committer:
+    """Holds the one writing connection; used by one thread at a time."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._connection: Connection | None = None
+        self._edition: Edition = "apache"
+        self._stop_at: float | None = None
+        self.registry = Registry()
+
+    def open(self) -> bool:
+        """Wait for the database and read the devices; False when told to stop before it came."""
+        waits = backoff()
+        while not self._service.stopping.is_set():
+            try:
+                connection = self._connected()
+                with translated():
+                    _require_schema(connection)
+                    with connection.transaction():
+                        recover_sights(connection)
+                    self.registry = Registry(all_devices(connection))
+            except StorageError as error:
+                self._lost(error)
+                self._service.stopping.wait(next(waits))
+            else:
+                self._service.recover("timescaledb")
+                return True
+        return False
+
+    def commit(self, batch: Batch, sights: Sequence[Sight]) -> Outcome | None:
+        """Commit a batch; returns only when that is done, or None when the service stops and the database stays away."""
+        waits = backoff(0.05, 3.0)
+        began = time.monotonic()
+        while True:
+            try:
+                outcome = self._write(batch, sights)
+            except (psycopg.Error, StorageError) as error:
+                self._lost(error)
+                RETRIES.inc()
+            else:
+                self._service.recover("timescaledb")
+                COMMITS.observe(time.monotonic() - began)
+                self.registry.update(outcome.devices)
+                self._remember_states(outcome)
+                _count(outcome, batch)
+                return outcome
+            if self._is_late():
+                return None
+            time.sleep(next(waits))
+            # Whether the lost commit came through is not known: from now on every message counts as redelivered.
+            batch.rejected = [msgspec.structs.replace(one, redelivered=True) for one in batch.rejected]
+            batch.unstamped = dict.fromkeys(batch.unstamped, True)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _write(self, batch: Batch, sights: Sequence[Sight]) -> Outcome:
+        connection = self._connected()
+        try:
+            return write(connection, self._edition, batch, self.registry, sights)
+        except (psycopg.Error, ValueError, OverflowError, TypeError) as error:
+            if not is_of_the_rows(error):
+                raise
+            refused = sift(connection, self._edition, batch)
+            self._service.log.warning("rows refused", rows=refused, why=str(error).strip())
+            if not refused:
+                raise StorageError(f"TimescaleDB refuses a batch but none of its rows alone: {error}") from error
+            return write(connection, self._edition, batch, self.registry, sights)
+
+    def _connected(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._service.settings.require("database_url"), name="ioc-ingest")
+            self._connection.autocommit = True
+            with translated():
+                self._edition = edition(self._connection)
+        return self._connection
+
+    def _lost(self, error: Exception) -> None:
+        self._service.degrade("timescaledb", str(error).strip())
+        if self._connection is not None and (self._connection.broken or not isinstance(error, psycopg.Error)):
+            self.close()
+
+    def _is_late(self) -> bool:
+        if not self._service.stopping.is_set():
+            return False
+        if self._stop_at is None:
+            self._stop_at = time.monotonic() + PATIENCE_S
+        return time.monotonic() > self._stop_at
+
+    def _remember_states(self, outcome: Outcome) -> None:
+        devices = self.registry.devices
+        for state in outcome.states:
+            device = devices.get(state.device)
+            if device is not None and (device.state_time is None or device.state_time < state.time):
+                devices[device.id] = msgspec.structs.replace(
+                    device, state=state.state, state_time=state.time, state_reason=state.reason
+                )
+
+
+def _count(outcome: Outcome, batch: Batch) -> None:
+    STORED.inc(outcome.stored)
+    DUPLICATES.inc(outcome.duplicates)
+    for reason, number in outcome.rejected.items():
+        QUARANTINED.labels(reason).inc(number)
+    now = utc_now()
+    for reading in batch.readings[::_SAMPLE]:
+        age = now - reading.time
+        if timedelta(0) <= age < _FRESH:
+            LATENCY.observe(age.total_seconds())
+
+
+def _require_schema(connection: Connection) -> None:
+    if waiting := pending(connection):
+        raise StorageError(f"migrations have not run: {', '.join(waiting)}; run `ioc migrate`")

@@ -1,0 +1,123 @@
+"""When the database refuses a batch: which rows are at fault, and what is only a fault of the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import psycopg
+
+from ingest.batch import Batch
+from ingest.quarantine import MOST_KEPT, printable
+from ioc.db.devices import Placed, announce, store_states
+from ioc.db.pool import Connection, Edition
+from ioc.db.readings import admit_clock_off, store_readings
+from ioc.model import Rejected
+
+T = TypeVar("T")
+
+#: SQLSTATE classes that speak of the rows: data exception, integrity violation, program limit, not supported, raised by a
+#: trigger; and 53400, TimescaleDB's limit on late rows into a compressed chunk. All others pass when one waits or when
+#: somebody mends the server: disk full, read-only, lock time-out, deadlock, a schema that is not migrated.
+_OF_ROWS: Final = ("22", "23", "54", "0A", "P0", "44", "53400")
+
+
+def is_of_the_rows(error: Exception) -> bool:
+    """Whether trying the same rows again must fail again."""
+    if not isinstance(error, psycopg.Error):
+        return isinstance(error, ValueError | OverflowError | TypeError)  # a value the client could not even send
+    state = error.sqlstate
+    if state is None:
+        return isinstance(error, psycopg.DataError)
+    return state.startswith(_OF_ROWS)
+
+
+def bisect(items: Sequence[T], attempt: Callable[[Sequence[T]], str | None]) -> dict[int, str]:
+    """Find the items at fault: their places, and what was said of each.
+
+    `attempt` says what is wrong with a sequence, None when nothing. n items with b bad ones take about 2 b log2(n) attempts.
+    """
+    faults: dict[int, str] = {}
+    spans = [(0, len(items))]
+    while spans:
+        start, end = spans.pop()
+        if start == end:
+            continue
+        error = attempt(items[start:end])
+        if error is None:
+            continue
+        if end - start == 1:
+            faults[start] = error
+            continue
+        middle = (start + end) // 2
+        spans += [(middle, end), (start, middle)]
+    return faults
+
+
+def sift(connection: Connection, on: Edition, batch: Batch) -> int:
+    """Move the rows that the database refuses out of the batch into quarantine, reason `storage`; returns how many.
+
+    Every attempt is rolled back; nothing is stored here.
+
+    Raises:
+        psycopg.Error: the fault is not the rows'.
+    """
+
+    def probe(store: Callable[[Any], object]) -> Callable[[Sequence[Any]], str | None]:
+        def attempt(items: Sequence[Any]) -> str | None:
+            try:
+                with connection.transaction(force_rollback=True):
+                    store(items)
+            except (psycopg.Error, ValueError, OverflowError, TypeError) as error:
+                if not is_of_the_rows(error):
+                    raise
+                return str(error).strip()
+            return None
+
+        return attempt
+
+    found = 0
+    parts: tuple[tuple[list[Any], list[int], Callable[[Any], object]], ...] = (
+        (batch.readings, batch.readings_of, lambda some: store_readings(connection, on, some)),
+        (batch.states, batch.states_of, lambda some: store_states(connection, some)),
+        (
+            batch.clock_off,
+            batch.clock_off_of,
+            lambda some: store_readings(connection, on, admit_clock_off(connection, some)),
+        ),
+    )
+    for rows, origins, store in parts:
+        faults = bisect(rows, probe(store))
+        if faults:
+            found += len(faults)
+            _refuse(batch, {origins[place]: error for place, error in sorted(faults.items(), reverse=True)})
+            rows[:] = [row for place, row in enumerate(rows) if place not in faults]
+            origins[:] = [origin for place, origin in enumerate(origins) if place not in faults]
+            if rows is batch.states:  # their places moved: a last will in such a batch is stored as it came
+                batch.unstamped.clear()
+    announced = [one for one in batch.announced.values() if one is not None]
+    faults = bisect([Placed(one, "") for one in announced], probe(lambda some: announce(connection, some)))
+    for place, error in faults.items():
+        device = announced[place].device
+        _refuse(batch, {batch.announced_of[device]: error})
+        del batch.announced[device]
+    return found + len(faults)
+
+
+def _refuse(batch: Batch, errors: dict[int, str]) -> None:
+    """One quarantine entry for each message that had a bad row."""
+    for origin, error in errors.items():
+        message = batch.messages[origin]
+        batch.rejected.append(
+            Rejected(
+                received=message.received,
+                topic=printable(message.topic.decode("utf-8", "replace")),
+                client="",
+                dialect="native",
+                reason="storage",
+                detail=printable(error),
+                payload=message.payload[:MOST_KEPT],
+                size=len(message.payload),
+                redelivered=message.redelivered,
+            )
+        )

@@ -1,0 +1,35 @@
+"""What the broker handed over, as it came: raw messages and the blocks they were read in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+#: Topic as bytes, payload, packet id (0 for QoS 0), and whether the broker says that it is a redelivery. A plain tuple: one is
+#: made for every message, and a class of any kind costs more than reading the message from the socket.
+Raw = tuple[bytes, bytes, int, bool]
+
+
+class Block(NamedTuple):
+    """The messages of one read from the socket.
+
+    Attributes:
+        generation: the connection they came over; they may be acknowledged over that one alone.
+        received: when they were read.
+        size: bytes they hold in memory.
+    """
+
+    generation: int
+    received: datetime
+    messages: list[Raw]
+    size: int
+
+
+class Message(NamedTuple):
+    """One message with all that is known of it, as a decoder sees it."""
+
+    topic: bytes
+    payload: bytes
+    mid: int
+    redelivered: bool
+    received: datetime

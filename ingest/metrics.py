@@ -1,0 +1,25 @@
+"""Prometheus figures of ingest; counted once a block or a batch, never once a message."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_FAST: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+
+RECEIVED: Final = Counter("ioc_ingest_messages_total", "MQTT messages received, redeliveries included.")
+REDELIVERED: Final = Counter("ioc_ingest_redelivered_total", "MQTT messages the broker delivered again.")
+STORED: Final = Counter("ioc_ingest_readings_total", "Readings stored.")
+DUPLICATES: Final = Counter("ioc_ingest_duplicates_total", "Readings that were stored already.")
+QUARANTINED: Final = Counter("ioc_ingest_quarantined_total", "Messages sent to quarantine.", ["reason"])
+COMMITS: Final = Histogram("ioc_ingest_commit_seconds", "Time one batch takes in the database.", buckets=_FAST)
+LATENCY: Final = Histogram(
+    "ioc_ingest_latency_seconds",
+    "From a reading's own time to its commit, of readings less than a minute old.",
+    buckets=_FAST,
+)
+RETRIES: Final = Counter("ioc_ingest_retries_total", "Batches tried again because the database was away or busy.")
+RECONNECTS: Final = Counter("ioc_ingest_reconnects_total", "Lost connections to the broker.")
+FRAMES: Final = Counter("ioc_ingest_frames_total", "Camera pictures handed to the live view.")
+QUEUE: Final = Gauge("ioc_ingest_queue_messages", "Messages read from the broker and not yet committed.")

@@ -1,0 +1,69 @@
+"""What ingest remembers of devices: how they stand in the database, and when they were last heard of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from ingest.batch import Sighting
+from ioc.db.devices import Sight
+from ioc.model import Device
+
+#: A device's `last_seen` is written this often at most; its last sighting is written in the end all the same.
+SIGHT_EVERY_S: Final = 10.0
+_SCAN_EVERY_S: Final = 1.0
+
+
+class Registry:
+    """Devices as last committed; the committing thread alone changes it, after the commit."""
+
+    def __init__(self, devices: Iterable[Device] = ()) -> None:
+        self.devices: dict[str, Device] = {device.id: device for device in devices}
+
+    def kinds(self) -> dict[str, str]:
+        """Kind of every device that has one and is in service."""
+        return {key: device.kind for key, device in self.devices.items() if device.kind and device.status != "retired"}
+
+    def update(self, devices: Iterable[Device]) -> None:
+        """Devices were written."""
+        for device in devices:
+            self.devices[device.id] = device
+
+
+class Sights:
+    """Sightings that wait to be written, so that thirty-five rows a second are not rewritten for nothing."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, Sight] = {}
+        self._written: dict[str, float] = {}
+        self._scanned = -_SCAN_EVERY_S
+
+    def note(self, seen: dict[str, Sighting]) -> None:
+        """Add what a batch saw."""
+        for key, sighting in seen.items():
+            ahead, earlier = sighting.ahead_s, self._waiting.get(key)
+            # Of all the messages since the last write the one that was least delayed tells the clock best.
+            if earlier is not None and earlier.ahead_s is not None and (ahead is None or ahead < earlier.ahead_s):
+                ahead = earlier.ahead_s
+            self._waiting[key] = Sight(key, sighting.received, ahead)
+
+    def due(self, *, everything: bool = False) -> list[Sight]:
+        """What should be written now."""
+        now = time.monotonic()
+        if everything:
+            return list(self._waiting.values())
+        if now - self._scanned < _SCAN_EVERY_S:
+            return []
+        self._scanned = now
+        oldest = now - SIGHT_EVERY_S
+        written = self._written
+        return [sight for key, sight in self._waiting.items() if written.get(key, oldest) <= oldest]
+
+    def done(self, sights: Iterable[Sight]) -> None:
+        """They were committed."""
+        now = time.monotonic()
+        for sight in sights:
+            self._written[sight.device] = now
+            if self._waiting.get(sight.device) == sight:
+                del self._waiting[sight.device]

@@ -1,0 +1,205 @@
+"""The ingest process: four threads in a row, bounded between them.
+
+    network  reads the socket, acknowledges        (ingest.link)
+    decode   messages → the batch that is filling  (ingest.decode)
+    commit   the batch → TimescaleDB, then PUBACK  (ingest.committer)
+    publish  what was committed → Redis            (ingest.publisher)
+
+The batch grows while the one before it is committed, so that a slower database makes larger batches, and a stopped one stops the
+reading: inbox full → socket unread → the broker keeps the rest.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from ingest.batch import Batch
+from ingest.clock import Clocks
+from ingest.committer import PATIENCE_S, Committer
+from ingest.decode import Decoder
+from ingest.identity import client_id
+from ingest.inbox import Inbox
+from ingest.intake import Intake
+from ingest.link import Link
+from ingest.metrics import QUEUE
+from ingest.publisher import Publisher
+from ingest.registry import Sights
+from ingest.store import Outcome
+from ioc.errors import IocError
+from ioc.live import Live
+from ioc.service import Service
+
+_INBOX_BYTES: Final = 64 * 1024 * 1024
+#: A batch of large payloads is full at this size.
+_BATCH_BYTES: Final = 16 * 1024 * 1024
+#: The committer looks this often whether sightings are due when nothing else comes.
+_IDLE_S: Final = 1.0
+
+
+class Ingest:
+    """Everything between one broker session and the database."""
+
+    def __init__(self, service: Service, client: str, live: Live) -> None:
+        settings = service.settings
+        self._service = service
+        self._settings = settings
+        self._inbox = Inbox(most_bytes=_INBOX_BYTES, most_messages=settings.ingest_inflight)
+        self._link = Link(service, client, self._inbox)
+        self._committer = Committer(service)
+        self._publisher = Publisher(service, live)
+        self._sights = Sights()
+        self._intake = Intake({}, Clocks(ahead_s=settings.clock_ahead_s, behind_s=settings.clock_behind_s))
+        self._decoder = Decoder(self._intake, most_bytes=settings.max_payload_bytes)
+        self._changed = threading.Condition()
+        self._decoded = False
+        self._fault: BaseException | None = None
+        self._rates = _Rates()
+        self._stored = self._rejected = 0
+        service.figures = self.figures
+
+    def run(self) -> None:
+        """Run until the service is told to stop, then drain what is in hand.
+
+        Raises:
+            IocError: a thread died of a fault of ours.
+        """
+        if not self._committer.open():
+            return
+        self._intake.kinds.update(self._committer.registry.kinds())
+        threads = {
+            name: threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
+            for name, work in (
+                ("network", self._link.run),
+                ("decode", self._decode),
+                ("commit", self._commit),
+                ("publish", self._publisher.run),
+            )
+        }
+        for thread in threads.values():
+            thread.start()
+        self._service.stopping.wait()
+        self._link.stop_reading()
+        self._inbox.close()
+        threads["decode"].join(PATIENCE_S)
+        threads["commit"].join(2 * PATIENCE_S)
+        self._link.stop()
+        self._publisher.stop()
+        threads["network"].join(PATIENCE_S)
+        threads["publish"].join(PATIENCE_S)
+        self._committer.close()
+        if self._fault is not None:
+            raise IocError(f"ingest failed: {self._fault!r}") from self._fault
+
+    def wait_ready(self, timeout_s: float) -> bool:
+        """Wait until messages arrive here; False when that takes longer."""
+        return self._link.subscribed.wait(timeout_s)
+
+    def figures(self) -> dict[str, float]:
+        """For the heartbeat."""
+        batch = self._intake.batch
+        queue = self._inbox.messages + len(batch)
+        QUEUE.set(queue)
+        messages, rows = self._rates.per_second(self._link.received, self._stored)
+        return {
+            "messages_s": messages,
+            "rows_s": rows,
+            "queue": queue,
+            "inflight": self._link.inflight,
+            "quarantined": self._rejected,
+        }
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """A thread that dies stops the process: what is not acknowledged is delivered again to the next one."""
+        try:
+            work()
+        except BaseException as error:
+            self._fault = error
+            self._service.log.exception("thread died", thread=threading.current_thread().name)
+            self._service.stopping.set()
+            with self._changed:
+                self._decoded = True
+                self._changed.notify_all()
+
+    def _decode(self) -> None:
+        while True:
+            block = self._inbox.take(_IDLE_S)
+            if block is None:
+                if self._inbox.is_drained:
+                    break
+                continue
+            with self._changed:
+                while self._is_full() and self._fault is None:
+                    self._changed.wait()
+                self._decoder.decode(block)
+                self._changed.notify_all()
+        with self._changed:
+            self._decoded = True
+            self._changed.notify_all()
+
+    def _commit(self) -> None:
+        while True:
+            with self._changed:
+                ended = self._await_batch()
+                batch = self._intake.take()
+                self._changed.notify_all()
+            self._sights.note(batch.seen)
+            sights = self._sights.due(everything=ended)
+            if len(batch) or sights:
+                outcome = self._committer.commit(batch, sights)
+                if outcome is None:
+                    return
+                self._sights.done(sights)
+                self._committed(batch, outcome)
+            if ended:
+                return
+
+    def _committed(self, batch: Batch, outcome: Outcome) -> None:
+        for generation, mids in batch.acks.items():
+            self._link.acknowledge(generation, mids)
+        self._stored += outcome.stored
+        self._rejected += sum(outcome.rejected.values())
+        self._publisher.add(outcome, batch.frames)
+
+    def _await_batch(self) -> bool:
+        """Wait until the batch is due, or for a while when there is none; True when it is the last."""
+        longest = self._settings.ingest_batch_ms / 1000
+        until = time.monotonic() + _IDLE_S
+        while not self._decoded and not self._is_full():
+            born, now = self._intake.batch.born, time.monotonic()
+            left = (until if born is None else born + longest) - now
+            if left <= 0:
+                return False
+            self._changed.wait(left)
+        return self._decoded
+
+    def _is_full(self) -> bool:
+        batch = self._intake.batch
+        return batch.rows >= self._settings.ingest_batch_rows or batch.size >= _BATCH_BYTES
+
+
+class _Rates:
+    """Counters as rates since the last look."""
+
+    def __init__(self) -> None:
+        self._at = time.monotonic()
+        self._before: tuple[int, ...] = ()
+
+    def per_second(self, *counters: int) -> list[float]:
+        """Each counter's rise a second since the call before."""
+        now = time.monotonic()
+        span, self._at = max(now - self._at, 1e-3), now
+        before, self._before = self._before or counters, counters
+        return [round((new - old) / span, 1) for new, old in zip(counters, before, strict=True)]
+
+
+def main() -> None:
+    """Run ingest until told to stop."""
+    with Service("ingest") as service, client_id(service.settings) as client:
+        live = Live(service.settings.require("redis_url"))
+        try:
+            Ingest(service, client, live).run()
+        finally:
+            live.close()

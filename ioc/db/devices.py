@@ -1,0 +1,161 @@
+"""Devices: registering, announcing, states, sightings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from psycopg import sql
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from ioc.db.copy import DEVICE_STATE, stage
+from ioc.db.pool import Connection
+from ioc.model import Announcement, Device, DeviceState
+
+_COLUMNS: Final = sql.SQL(", ").join(map(sql.Identifier, Device.__struct_fields__))
+_ALL: Final = sql.SQL("SELECT {} FROM device ORDER BY id").format(_COLUMNS)
+_ONE: Final = sql.SQL("SELECT {} FROM device WHERE id = %s").format(_COLUMNS)
+_ANNOUNCE: Final = sql.SQL(
+    "INSERT INTO device (id, kind, name, lat, lon, ward, parent, dialect, firmware, attrs)"
+    " VALUES (%(id)s, %(kind)s, %(name)s, %(lat)s, %(lon)s, %(ward)s, %(parent)s, %(dialect)s, %(firmware)s, %(attrs)s)"
+    " ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, name = excluded.name, lat = excluded.lat,"
+    " lon = excluded.lon, ward = excluded.ward, parent = excluded.parent, dialect = excluded.dialect,"
+    " firmware = excluded.firmware, attrs = excluded.attrs,"
+    " status = CASE WHEN device.status = 'maintenance' THEN 'maintenance' ELSE 'active' END"
+    " WHERE (device.kind, device.name, device.lat, device.lon, device.ward, device.parent, device.dialect,"
+    " device.firmware, device.attrs) IS DISTINCT FROM (excluded.kind, excluded.name, excluded.lat, excluded.lon,"
+    " excluded.ward, excluded.parent, excluded.dialect, excluded.firmware, excluded.attrs)"
+    " OR device.status IN ('new', 'retired') RETURNING {}"
+).format(_COLUMNS)
+_REGISTER: Final = sql.SQL(
+    "INSERT INTO device (id, kind, name, dialect, status) SELECT id, '', id, %s, 'new' FROM unnest(%s::text[]) AS id"
+    " ON CONFLICT (id) DO NOTHING RETURNING {}"
+).format(_COLUMNS)
+_RETIRE: Final = sql.SQL(
+    "UPDATE device SET status = 'retired' WHERE id = ANY(%s) AND status <> 'retired' RETURNING {}"
+).format(_COLUMNS)
+
+
+class Placed(NamedTuple):
+    """An announcement, and the code of the ward the device stands in."""
+
+    announcement: Announcement
+    ward: str
+
+
+class Sight(NamedTuple):
+    """When a device was last heard of, and how far its clock was ahead of ours then, if it said a time."""
+
+    device: str
+    seen: datetime
+    ahead_s: float | None
+
+
+def all_devices(connection: Connection) -> list[Device]:
+    """Every registered device, retired ones too, by id."""
+    return _devices(connection, _ALL)
+
+
+def device(connection: Connection, key: str) -> Device | None:
+    """One device."""
+    found = _devices(connection, _ONE, (key,))
+    return found[0] if found else None
+
+
+def announce(connection: Connection, placed: Iterable[Placed]) -> list[Device]:
+    """Register devices as they announce themselves; returns those that are new or changed, as they are now.
+
+    A retired or unannounced device becomes active; one that a person put under maintenance stays so.
+    """
+    changed: list[Device] = []
+    for announcement, ward in sorted(placed, key=lambda one: one.announcement.device):
+        changed += _devices(
+            connection,
+            _ANNOUNCE,
+            {
+                "id": announcement.device,
+                "kind": announcement.kind,
+                "name": announcement.name,
+                "lat": announcement.lat,
+                "lon": announcement.lon,
+                "ward": ward,
+                "parent": announcement.parent,
+                "dialect": announcement.dialect,
+                "firmware": announcement.firmware,
+                "attrs": Jsonb(announcement.attrs),
+            },
+        )
+    return changed
+
+
+def register_unannounced(connection: Connection, keys: Iterable[str], dialect: str) -> list[Device]:
+    """Register devices that sent data before any announcement, without a kind; returns those that were not there."""
+    ids = sorted(keys)
+    return _devices(connection, _REGISTER, (dialect, ids))
+
+
+def retire(connection: Connection, keys: Iterable[str]) -> list[Device]:
+    """Take devices out of service; their records stay. Returns those that were in service."""
+    return _devices(connection, _RETIRE, (sorted(keys),))
+
+
+def store_states(connection: Connection, states: Sequence[DeviceState]) -> int:
+    """Store states, each once, and bring `device.state` to the newest; returns how many were new.
+
+    Must run inside a transaction, once in it.
+    """
+    if not states:
+        return 0
+    stage(connection, DEVICE_STATE, states)
+    stored = connection.execute(
+        "INSERT INTO device_state (time, device, state, reason, received)"
+        " SELECT time, device, state, reason, received FROM stage_device_state ON CONFLICT DO NOTHING"
+    ).rowcount
+    connection.execute(
+        "UPDATE device SET state = newest.state, state_time = newest.time, state_reason = newest.reason FROM"
+        " (SELECT DISTINCT ON (device) time, device, state, reason FROM stage_device_state"
+        " ORDER BY device, time DESC, received DESC) AS newest"
+        " WHERE device.id = newest.device AND (device.state_time IS NULL OR device.state_time < newest.time)"
+    )
+    return stored
+
+
+def store_sights(connection: Connection, sights: Sequence[Sight]) -> None:
+    """Note when devices were last heard of; never moves backwards."""
+    if sights:
+        ordered = sorted(sights)
+        connection.execute(
+            "UPDATE device SET last_seen = greatest(last_seen, sight.seen),"
+            " clock_skew_s = coalesce(sight.ahead, clock_skew_s)"
+            " FROM unnest(%s::text[], %s::timestamptz[], %s::float8[]) AS sight (id, seen, ahead)"
+            " WHERE device.id = sight.id",
+            ([one.device for one in ordered], [one.seen for one in ordered], [one.ahead_s for one in ordered]),
+        )
+
+
+def recover_sights(connection: Connection) -> int:
+    """Bring `last_seen` up to what is stored, after an ingest that was killed before it wrote it; returns how many moved."""
+    return connection.execute(
+        "UPDATE device SET last_seen = newest.received FROM"
+        " (SELECT device, max(received) AS received FROM latest GROUP BY device) AS newest"
+        " WHERE device.id = newest.device AND (device.last_seen IS NULL OR device.last_seen < newest.received)"
+    ).rowcount
+
+
+def state_history(connection: Connection, key: str, since: datetime, until: datetime) -> list[DeviceState]:
+    """States of one device in a span of time, oldest first, led by the one that held at its beginning."""
+    with connection.cursor(row_factory=class_row(DeviceState)) as cursor:
+        return cursor.execute(
+            "(SELECT time, device, state, reason, received FROM device_state WHERE device = %(d)s AND time < %(since)s"
+            " ORDER BY time DESC LIMIT 1) UNION ALL"
+            " (SELECT time, device, state, reason, received FROM device_state WHERE device = %(d)s AND time >= %(since)s"
+            " AND time < %(until)s) ORDER BY time, received",
+            {"d": key, "since": since, "until": until},
+        ).fetchall()
+
+
+def _devices(connection: Connection, query: sql.Composed, values: Any = None) -> list[Device]:
+    with connection.cursor(row_factory=class_row(Device)) as cursor:
+        return cursor.execute(query, values).fetchall()
