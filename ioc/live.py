@@ -150,6 +150,15 @@ class Live:
             with _translated():
                 self._redis.xack(FRAMES, group, *ids)
 
+    def forget_workers(self, group: str, *, idle_s: float) -> int:
+        """Forget the workers that have not asked for so long, and what they never acknowledged; returns how many."""
+        with _translated():
+            workers = cast("list[Any]", self._redis.xinfo_consumers(FRAMES, group))
+            dead = [worker["name"] for worker in workers if worker["idle"] > idle_s * 1000]
+            for name in dead:
+                self._redis.xgroup_delconsumer(FRAMES, group, name)
+        return len(dead)
+
     # --- heartbeats ---
 
     def beat(self, heartbeat: Heartbeat) -> None:

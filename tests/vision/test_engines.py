@@ -1,0 +1,118 @@
+"""The detectors on a real picture: each engine alone, and one against the other."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ioc.errors import ModelError
+from ioc.settings import Settings
+from tests.vision.conftest import COCO_CLASSES, write_manifest
+from vision.boxes import Boxes
+from vision.engine import open_detector
+from vision.engine.detector import Detector
+from vision.manifest import MANIFEST, OWN_WEIGHTS
+from vision.picture import decode_jpeg
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0.0, width) * max(0.0, height)
+    return float(shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared))
+
+
+def found_in(other: Boxes, boxes: Boxes) -> float:
+    """Share of the boxes that the other engine has too: same class, IoU above 0.7."""
+    hits = [any(row[5] == o[5] and overlap(row, o) > 0.7 for o in other) for row in boxes]
+    return float(np.mean(hits))
+
+
+def test_openvino_real_picture_has_objects_inside_it(detector: Detector, street: bytes) -> None:
+    """Boxes lie in the picture, the surest first, classes known."""
+    image = decode_jpeg(street, detector.input_size)
+    (boxes,) = detector.detect([image])
+    height, width = image.shape[:2]
+    assert len(boxes) >= 2
+    assert boxes[0, 4] > 0.5
+    assert (np.diff(boxes[:, 4]) <= 0).all()
+    assert (boxes[:, [0, 1]] >= 0).all()
+    assert (boxes[:, 2] <= width).all()
+    assert (boxes[:, 3] <= height).all()
+    assert boxes[:, 5].max() < len(detector.classes)
+
+
+def test_openvino_batch_of_sizes_gives_each_picture_its_own_boxes(detector: Detector, street: bytes) -> None:
+    """Pictures of other sizes in one call, from two threads at once, answer as they do alone."""
+    image = decode_jpeg(street, detector.input_size)
+    empty = np.full((240, 320, 3), 128, dtype=np.uint8)
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    alone = [detector.detect([one])[0] for one in (image, empty, mirrored)]
+    answers: list[list[Boxes]] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(detector.detect([image, empty, mirrored]))) for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert len(answers) == 2
+    for answer in answers:
+        for got, expected in zip(answer, alone, strict=True):
+            assert np.allclose(got, expected, atol=0.01)
+    assert detector.detect([]) == []
+
+
+def test_openvino_wrong_classes_are_refused(weights: Path, tmp_path: Path) -> None:
+    """A manifest whose classes are not those of the network."""
+    for path in weights.iterdir():
+        if path.suffix in {".xml", ".bin"}:
+            shutil.copyfile(path, tmp_path / path.name)
+    write_manifest(tmp_path, ["motorbike", "car", "bus"])
+    with pytest.raises(ModelError, match=r"expected \(1, 7, n\) for its 3 classes"):
+        open_detector(Settings(vision_engine="openvino", vision_weights=tmp_path))
+
+
+def test_openvino_damaged_network_is_a_model_error(tmp_path: Path) -> None:
+    """Files that are declared as they are, and are no network."""
+    (tmp_path / "net.xml").write_text("<net/>")
+    (tmp_path / "net.bin").write_bytes(bytes(8))
+    write_manifest(tmp_path, ["car"])
+    with pytest.raises(ModelError, match=r"cannot load net\.xml"):
+        open_detector(Settings(vision_engine="openvino", vision_weights=tmp_path))
+
+
+@pytest.fixture(scope="module")
+def torch_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("torch", reason="torch is not installed: the ultralytics engine is for machines with a GPU")
+    pytest.importorskip("ultralytics")
+    if (OWN_WEIGHTS / MANIFEST).is_file():
+        return OWN_WEIGHTS
+    source = Settings().data_dir / "models" / "yolo11n_coco.pt"
+    if not source.is_file():
+        pytest.skip(f"no {OWN_WEIGHTS / MANIFEST} and no {source}")
+    folder = tmp_path_factory.mktemp("torch")
+    shutil.copyfile(source, folder / source.name)
+    write_manifest(folder, [COCO_CLASSES.get(number, f"coco-{number}") for number in range(80)])
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_ultralytics_real_picture_agrees_with_openvino(
+    torch_weights: Path, detector: Detector, street: bytes, tmp_path: Path
+) -> None:
+    """Both engines find the same objects; INT8 may differ in what is uncertain."""
+    settings = Settings(vision_engine="ultralytics", vision_weights=torch_weights, home=tmp_path)
+    other = open_detector(settings)
+    image = decode_jpeg(street, detector.input_size)
+    tall = np.ascontiguousarray(image[:, : image.shape[1] // 2])
+    ours, theirs = detector.detect([image, tall]), other.detect([image, tall])
+    for mine, its in zip(ours, theirs, strict=True):
+        assert found_in(mine, its[its[:, 4] > 0.5]) >= 0.8
+        assert found_in(its, mine[mine[:, 4] > 0.5]) >= 0.8
+    assert other.name in {"ultralytics", "tensorrt"}
+    assert other.classes == detector.classes
+    other.close()

@@ -1,0 +1,136 @@
+"""The mailbox of one: newest wins, fair turns, a budget per camera, exact accounts."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vision.mailbox import Mailbox, Notice
+
+
+def notice(camera: str, number: int, at: float) -> Notice:
+    return Notice(camera, f"{number}-0", at)
+
+
+def test_offer_second_frame_replaces_the_first() -> None:
+    """The newest frame wins and the older one is a drop that names itself."""
+    box = Mailbox(max_fps=None, stale_s=1)
+    assert box.offer(notice("a", 1, 0.0), 0.0) is None
+    drop = box.offer(notice("a", 2, 0.1), 0.1)
+    assert drop is not None
+    assert (drop.notice.entry, drop.reason) == ("1-0", "overwritten")
+    assert [n.entry for n in box.pick(4, 0.2)[0]] == ["2-0"]
+
+
+def test_offer_within_the_budget_pause_is_skipped() -> None:
+    """A frame replaced while its camera had no turn left was skipped on purpose: that is no sign of overload."""
+    box = Mailbox(max_fps=2, stale_s=1)
+    box.offer(notice("a", 1, 10.0), 10.0)
+    box.pick(1, 10.0)
+    box.done("a")
+    box.offer(notice("a", 2, 10.1), 10.1)
+    drop = box.offer(notice("a", 3, 10.2), 10.2)
+    assert drop is not None
+    assert drop.reason == "skipped"
+    assert box.ready(10.24) == 0
+    assert box.next_due() == pytest.approx(10.25)
+    assert box.ready(10.25) == 1
+
+
+def test_pick_stale_frame_is_dropped_and_the_next_camera_served() -> None:
+    """A frame that waited too long is not looked at, and takes no place in the batch."""
+    box = Mailbox(max_fps=None, stale_s=1)
+    box.offer(notice("old", 1, 5.0), 5.0)
+    box.offer(notice("new", 2, 6.2), 6.2)
+    picked, stale = box.pick(1, 6.5)
+    assert [n.camera for n in picked] == ["new"]
+    assert [(d.notice.camera, d.reason) for d in stale] == [("old", "stale")]
+
+
+def test_pick_busy_camera_waits_for_done() -> None:
+    """Frames of one camera are looked at one after the other, so that they are stored in order."""
+    box = Mailbox(max_fps=None, stale_s=1)
+    box.offer(notice("a", 1, 0.0), 0.0)
+    box.pick(1, 0.0)
+    box.offer(notice("a", 2, 0.1), 0.1)
+    assert box.pick(1, 0.1) == ([], [])
+    box.done("a")
+    assert len(box.pick(1, 0.1)[0]) == 1
+
+
+def test_pick_one_loud_camera_does_not_starve_the_others() -> None:
+    """A camera at a hundred frames a second gets its turn and no more than its turn."""
+    box = Mailbox(max_fps=None, stale_s=10)
+    turns: Counter[str] = Counter()
+    number = 0
+    for step in range(300):
+        now = step / 100
+        names = ["loud", *(f"quiet-{i}" for i in range(3) if step % 10 == 0)]
+        for name in names:
+            number += 1
+            box.offer(notice(name, number, now), now)
+        if step % 5 == 0:  # a worker that manages twenty frames a second for sixty offered quiet ones and the loud one
+            for got in box.pick(1, now)[0]:
+                turns[got.camera] += 1
+                box.done(got.camera)
+    assert max(turns.values()) - min(turns[f"quiet-{i}"] for i in range(3)) <= 2
+
+
+def test_pick_at_the_budget_misses_no_frame_for_jitter() -> None:
+    """Frames at exactly the budget, each a little early or late, are all looked at but one at most."""
+    box = Mailbox(max_fps=2, stale_s=1)
+    looked = 0
+    for step in range(40):
+        box.offer(notice("a", step, step / 2), step / 2 + (0.04 if step % 2 else -0.04))
+        for _ in range(2):
+            now = step / 2 + 0.05
+            looked += len(box.pick(1, now)[0])
+            box.done("a")
+    assert looked >= 39
+
+
+actions = st.lists(
+    st.one_of(
+        st.tuples(st.just("offer"), st.sampled_from("abcd")),
+        st.tuples(st.just("pick"), st.integers(1, 3)),
+        st.tuples(st.just("done"), st.sampled_from("abcd")),
+    ),
+    max_size=120,
+)
+
+
+@given(actions=actions, step=st.floats(0.01, 0.7), fps=st.sampled_from([None, 2.0, 10.0]))
+def test_mailbox_any_history_accounts_for_every_notice_once(
+    actions: list[tuple[str, str | int]], step: float, fps: float | None
+) -> None:
+    """Offered = picked + dropped + waiting, each once; a pick never holds a camera twice, nor one that is busy."""
+    box = Mailbox(max_fps=fps, stale_s=1.0)
+    offered: list[str] = []
+    ended: list[str] = []
+    waiting: dict[str, str] = {}
+    busy: set[str] = set()
+    now = 100.0
+    for number, (what, value) in enumerate(actions):
+        now += step
+        if what == "offer":
+            offered.append(f"{number}-0")
+            drop = box.offer(notice(str(value), number, now), now)
+            if drop is not None:
+                assert waiting[str(value)] == drop.notice.entry
+                ended.append(drop.notice.entry)
+            waiting[str(value)] = f"{number}-0"
+        elif what == "pick":
+            picked, stale = box.pick(int(value), now)
+            assert len(picked) <= int(value)
+            assert not busy & {n.camera for n in picked}
+            busy |= {n.camera for n in picked}
+            for got in [*picked, *(drop.notice for drop in stale)]:
+                assert waiting.pop(got.camera) == got.entry
+                ended.append(got.entry)
+        else:
+            busy.discard(str(value))
+            box.done(str(value))
+    assert sorted(offered) == sorted([*ended, *waiting.values()])

@@ -1,0 +1,215 @@
+"""The whole worker on a real Redis, a real TimescaleDB and a real detector."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+import redis
+import simplejpeg
+
+from ioc.catalog import VISION_CLASSES
+from ioc.live import FRAMES, Live
+from ioc.model import Frame, SceneSeen
+from ioc.service import Service
+from ioc.settings import Settings
+from tests.fix_stack import CacheServer, Database
+from vision.engine.detector import Detector
+from vision.store import Store
+from vision.worker import Worker
+
+PATIENCE_S = 60.0
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.02)
+
+
+@contextmanager
+def working(settings: Settings, detector: Detector) -> Iterator[Worker]:
+    """A worker in this process, running, and stopped in the end; what broke it is raised."""
+    service = Service("vision", settings)
+    live = Live(settings.redis_url)
+    live.ensure_group(settings.vision_group)
+    store = Store(settings.database_url)
+    worker = Worker(service, detector, store, live)
+    broken: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            store.wait(PATIENCE_S)
+            worker.run()
+        except BaseException as error:
+            broken.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield worker
+    finally:
+        service.stopping.set()
+        thread.join(PATIENCE_S)
+        store.close()
+        live.close()
+    assert not thread.is_alive()
+    assert broken == []
+
+
+def rows(db: Database, sql: str, *values: object) -> list[tuple[object, ...]]:
+    with db.connect() as connection:
+        return connection.execute(sql, values).fetchall()  # type: ignore[arg-type]
+
+
+def frame(camera: str, jpeg: bytes, after_s: float = 0.0) -> Frame:
+    return Frame(camera, datetime.now(UTC) + timedelta(seconds=after_s), jpeg)
+
+
+@pytest.fixture
+def patient(settings: Settings) -> Settings:
+    """Settings for a machine that may be busy: frames may wait long."""
+    return settings.model_copy(update={"vision_stale_ms": 30_000, "vision_max_fps": 50.0})
+
+
+def test_worker_real_picture_becomes_detections_counts_and_snapshot(
+    patient: Settings, detector: Detector, db: Database, live: Live, topic: str, street: bytes
+) -> None:
+    """A photograph goes in; its objects are committed, counted, drawn and announced, and the queue is clean."""
+    shown = frame(topic, street)
+    after = live.last_id()
+    with working(patient, detector) as worker:
+        live.put_frame(shown)
+        until(lambda: live.snapshot(topic) is not None)
+        until(lambda: worker.figures()["frames_s"] > 0)
+    stored = rows(db, "SELECT label, confidence, x1, y1, x2, y2, time FROM detection WHERE camera = %s", topic)
+    assert stored
+    assert {row[0] for row in stored} <= set(VISION_CLASSES)
+    assert all(0 <= row[2] < row[4] <= 1 and 0 <= row[3] < row[5] <= 1 for row in stored)
+    assert {row[6] for row in stored} == {shown.time}
+    counts = dict(rows(db, "SELECT label, objects FROM camera_count WHERE camera = %s", topic))
+    assert sum(counts.values()) == len(stored)
+    assert set(counts) == set(VISION_CLASSES)
+    snapshot = live.snapshot(topic)
+    assert snapshot is not None
+    assert snapshot[0].time == shown.time
+    height, width = simplejpeg.decode_jpeg_header(snapshot[0].jpeg)[:2]
+    assert max(width, 1) <= 960
+    boxes = msgspec.json.decode(snapshot[1])
+    assert len(boxes) == len(stored)
+    scenes = [c for _, c in live.changes(after, count=5000) if isinstance(c, SceneSeen) and c.camera == topic]
+    assert [scene.time for scene in scenes] == [shown.time]
+    assert sum(scenes[0].counts.values()) == len(stored)
+    raw = redis.Redis.from_url(patient.redis_url)
+    assert raw.xpending(FRAMES, patient.vision_group)["pending"] == 0
+    raw.close()
+
+
+def test_worker_two_at_once_store_each_frame_once(
+    patient: Settings, detector: Detector, db: Database, live: Live, topic: str, street: bytes
+) -> None:
+    """Two workers in one group share the cameras; every frame counts at most once, and the last one counts."""
+    cameras = [f"{topic}-{number}" for number in range(3)]
+    sent: dict[str, list[datetime]] = {camera: [] for camera in cameras}
+    with working(patient, detector), working(patient, detector):
+        for _ in range(6):
+            for camera in cameras:
+                shown = frame(camera, street)
+                live.put_frame(shown)
+                sent[camera].append(shown.time)
+            time.sleep(0.15)
+        until(
+            lambda: all(
+                (snapshot := live.snapshot(camera)) is not None and snapshot[0].time == times[-1]
+                for camera, times in sent.items()
+            )
+        )
+    for camera, times in sent.items():
+        seen = {row[0] for row in rows(db, "SELECT DISTINCT time FROM detection WHERE camera = %s", camera)}
+        assert times[-1] in seen
+        assert seen <= set(times)
+        ((frames, objects),) = rows(
+            db, "SELECT max(frames), sum(objects) FROM (SELECT label, sum(frames) AS frames, sum(objects) AS objects"
+            " FROM camera_count WHERE camera = %s GROUP BY label) AS by_label", camera
+        )  # fmt: skip
+        assert frames == len(seen)
+        assert [(objects,)] == rows(db, "SELECT count(*) FROM detection WHERE camera = %s", camera)
+
+
+def test_worker_damaged_frame_is_dropped_and_the_next_one_seen(
+    patient: Settings, detector: Detector, db: Database, live: Live, topic: str, street: bytes
+) -> None:
+    """Half a JPEG is no empty street: nothing is stored of it, and the worker goes on."""
+    with working(patient, detector) as worker:
+        live.put_frame(frame(topic, street[: len(street) // 2]))
+        until(lambda: worker.figures()["dropped_s"] > 0)
+        good = frame(topic, street)
+        live.put_frame(good)
+        until(lambda: live.snapshot(topic) is not None)
+    assert rows(db, "SELECT DISTINCT time FROM detection WHERE camera = %s", topic) == [(good.time,)]
+
+
+def test_worker_redis_forgets_everything_and_work_goes_on(
+    patient: Settings, detector: Detector, live: Live, topic: str, street: bytes
+) -> None:
+    """Redis is flushed, so the group is gone; the worker makes it anew and looks at the next frames."""
+    raw = redis.Redis.from_url(patient.redis_url)
+    with working(patient, detector):
+        live.put_frame(frame(topic, street))
+        until(lambda: live.snapshot(topic) is not None)
+        raw.flushall()
+
+        def looked_at() -> bool:
+            live.put_frame(frame(topic, street))
+            return live.snapshot(topic) is not None
+
+        until(looked_at)
+    raw.close()
+
+
+def test_worker_redis_killed_and_back_is_reported_and_survived(
+    patient: Settings, detector: Detector, cache: CacheServer, live: Live, topic: str, street: bytes
+) -> None:
+    """While Redis is away the worker says so; when it is back the worker works."""
+    with working(patient, detector) as worker:
+        service = worker._service
+        cache.kill()
+        until(lambda: "redis" in service.heartbeat().reason)
+        cache.start()
+        until(lambda: service.heartbeat().state == "ok")
+
+        def looked_at() -> bool:
+            live.put_frame(frame(topic, street))
+            return live.snapshot(topic) is not None
+
+        until(looked_at)
+
+
+def test_worker_database_away_shows_pictures_and_says_so(
+    patient: Settings, detector: Detector, live: Live, topic: str, street: bytes
+) -> None:
+    """Without TimescaleDB pictures are still shown, the heartbeat is degraded, and nothing piles up."""
+    nowhere = patient.model_copy(update={"database_url": "postgresql://ioc@127.0.0.1:9/ioc"})
+    service = Service("vision", nowhere)
+    own = Live(nowhere.redis_url)
+    own.ensure_group(nowhere.vision_group)
+    store = Store(nowhere.database_url)
+    worker = Worker(service, detector, store, own)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    shown = frame(topic, street)
+    live.put_frame(shown)
+    until(lambda: live.snapshot(topic) is not None)
+    assert "timescaledb" in service.heartbeat().reason
+    assert service.heartbeat().state == "degraded"
+    service.stopping.set()
+    thread.join(PATIENCE_S)
+    store.close()
+    own.close()
+    assert not thread.is_alive()

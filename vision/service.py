@@ -1,0 +1,52 @@
+"""The vision service: weights, detector, worker. Without weights it stays up, says so, and waits for them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ioc.errors import ModelError
+from ioc.live import Live
+from ioc.service import Service
+from ioc.settings import Settings
+from vision.engine import Detector, open_detector
+from vision.store import Store
+from vision.worker import Worker
+
+#: How often weights are looked for again.
+RETRY_S: Final = 10.0
+
+
+def run_service(settings: Settings) -> None:
+    """Run one vision worker until SIGTERM or SIGINT.
+
+    Raises:
+        SettingsError: no URL of TimescaleDB or Redis.
+    """
+    database_url, redis_url = settings.require("database_url"), settings.require("redis_url")
+    with Service("vision", settings) as service:
+        detector = wait_for_detector(service)
+        if detector is None:
+            return
+        service.log.info("engine", engine=detector.name, device=detector.device, classes=len(detector.classes))
+        store, live = Store(database_url), Live(redis_url)
+        try:
+            store.wait(2.0)
+            Worker(service, detector, store, live).run()
+        finally:
+            store.close()
+            live.close()
+            detector.close()
+
+
+def wait_for_detector(service: Service) -> Detector | None:
+    """Load the detector; while there is none, the heartbeat says why. None when the service stops first."""
+    while not service.stopping.is_set():
+        try:
+            detector = open_detector(service.settings)
+        except ModelError as error:
+            service.degrade("no_weights", error)
+            service.stopping.wait(RETRY_S)
+        else:
+            service.recover("no_weights")
+            return detector
+    return None

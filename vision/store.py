@@ -1,0 +1,126 @@
+"""Scenes to TimescaleDB: detections and counts in one transaction, each frame once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+
+from psycopg import sql
+
+from ioc.db.copy import CAMERA_COUNT, DETECTION, stage, store
+from ioc.db.pool import Connection, connect, translated
+from ioc.errors import StorageError
+from ioc.service import backoff
+from vision.scene import Scene, count_by_minute, newer_scenes
+
+_SEEN = "SELECT camera, time FROM camera_seen WHERE camera = ANY(%s) ORDER BY camera FOR UPDATE"
+#: A camera's first frame: a row to hold, so that two workers do not both take it for new.
+_FIRST = (
+    "INSERT INTO camera_seen (camera, time) SELECT camera, 'epoch' FROM unnest(%s::text[]) AS camera ORDER BY camera"
+    " ON CONFLICT DO NOTHING"
+)
+_NOW_SEEN = (
+    "UPDATE camera_seen SET time = fresh.time FROM unnest(%s::text[], %s::timestamptz[]) AS fresh (camera, time)"
+    " WHERE camera_seen.camera = fresh.camera"
+)
+_ADD_COUNTS = sql.SQL(
+    "INSERT INTO camera_count (time, camera, label, frames, objects, most)"
+    " SELECT time, camera, label, frames, objects, most FROM {}"
+    " ON CONFLICT (camera, label, time) DO UPDATE SET frames = camera_count.frames + excluded.frames,"
+    " objects = camera_count.objects + excluded.objects, most = greatest(camera_count.most, excluded.most)"
+)
+
+
+def write_scenes(connection: Connection, scenes: Sequence[Scene]) -> list[Scene]:
+    """Store scenes and what they add to the counts, in one transaction.
+
+    The newest stored time of each camera is held while we write, so a frame that is handed in again, after a crash or by
+    another worker, adds nothing, even when nothing was seen on it.
+
+    Returns:
+        The scenes that were new, in order of time.
+
+    Raises:
+        StorageError: nothing was stored, or the connection was lost at the commit; handing in again is harmless.
+    """
+    cameras = sorted({scene.camera for scene in scenes})
+    with translated(), connection.transaction():
+        seen: dict[str, datetime] = dict(connection.execute(_SEEN, (cameras,)).fetchall())
+        if len(seen) < len(cameras):
+            connection.execute(_FIRST, ([camera for camera in cameras if camera not in seen],))
+            seen = dict(connection.execute(_SEEN, (cameras,)).fetchall())
+        fresh = newer_scenes(scenes, seen)
+        if fresh:
+            newest = {scene.camera: scene.time for scene in fresh}
+            connection.execute(_NOW_SEEN, (list(newest), list(newest.values())))
+            store(connection, DETECTION, [one for scene in fresh for one in scene.detections])
+            connection.execute(_ADD_COUNTS.format(stage(connection, CAMERA_COUNT, count_by_minute(fresh))))
+    return fresh
+
+
+class Store:
+    """A connection that comes back by itself, while the caller goes on without.
+
+    `write` never waits for a server that is away: a thread of our own tries again, with growing pauses.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: Connection | None = None
+        self._why = "not connected yet"
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._pauses = backoff()
+        self._connect_soon(0.0)
+
+    def write(self, scenes: Sequence[Scene]) -> list[Scene]:
+        """Store scenes; see `write_scenes`.
+
+        Raises:
+            StorageError: TimescaleDB is away or refuses; they are not stored.
+        """
+        connection = self._connection
+        if connection is None:
+            raise StorageError(self._why)
+        try:
+            fresh = write_scenes(connection, scenes)
+        except StorageError as error:
+            self._why = str(error)
+            self._connection = None
+            connection.close()
+            self._connect_soon(next(self._pauses))
+            raise
+        self._pauses = backoff()
+        return fresh
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the server is there, at most so long; returns whether it is."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(seconds)
+        return self._connection is not None
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._connection is not None:
+            self._connection.close()
+
+    def _connect_soon(self, pause: float) -> None:
+        self._thread = threading.Thread(target=self._keep_trying, args=(pause,), name="timescaledb", daemon=True)
+        self._thread.start()
+
+    def _keep_trying(self, pause: float) -> None:
+        while not self._stopping.wait(pause):
+            try:
+                connection = connect(self._url, name="vision")
+            except StorageError as error:
+                self._why = str(error)
+                pause = next(self._pauses)
+            else:
+                connection.autocommit = True
+                self._connection = connection
+                return
