@@ -26,9 +26,9 @@ def run(
         float, typer.Option(min=0.1, max=1000, help="How fast the city's day runs; stamps stay real.")
     ] = 1.0,
     lamps: Annotated[int, typer.Option(min=12, max=100_000, help="About how many street lamps.")] = 2000,
-    history: Annotated[float, typer.Option(min=0, max=720, help="Hours of the past to tell at the start.")] = 6.0,
+    history: Annotated[float, typer.Option(min=0, max=700, help="Hours of the past to tell at the start.")] = 6.0,
 ) -> None:
-    """Run the city until Ctrl-C. Ask the broker of the settings (IOC_MQTT_URL, or the embedded stack)."""
+    """Run the city until Ctrl-C. It speaks to the broker of the settings: IOC_MQTT_URL, or the embedded one."""
     settings = Settings.load()
     configure_logging(settings.log_level)
     address = BrokerAddress.parse(settings.require("mqtt_url"))

@@ -226,7 +226,7 @@ class Link:
     ) -> None:
         del client, userdata, flags, props
         if not self._closing and self._wanted.is_set():
-            self._lost.lost(code)
+            self._lost.lost(f"the connection ended: {code}")
         self._down.set()
 
     def _received(self, client: mqtt.Client, userdata: object, message: mqtt.MQTTMessage) -> None:

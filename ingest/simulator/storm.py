@@ -97,7 +97,7 @@ def plan(seed: int, cast: Cast, start: float, length: float) -> Effects:
         spell("surge", 0.0, 0.90, amount=surge, radius_m=6000, rise_s=0.2 * length, fall_s=0.2 * length),
         spell("rain", 0.06, 0.62, amount=105, radius_m=3500, rise_s=0.08 * length, fall_s=0.15 * length),
         spell("pond", 0.14, 0.88, amount=pond, radius_m=1100, rise_s=0.16 * length, fall_s=0.2 * length),
-        spell("jam", 0.22, 0.94, amount=1.0, radius_m=1500, rise_s=0.06 * length, fall_s=0.08 * length),
+        spell("jam", 0.18, 0.94, amount=1.0, radius_m=1500, rise_s=0.06 * length, fall_s=0.08 * length),
         spell("cabinet_lost", 0.38, 0.78, target=cast.cabinet.id),
     ]
     if cast.camera is not None:
@@ -241,11 +241,13 @@ async def _print(
         elapsed = int(time.time() - start)
         clock = f"[dim]{elapsed // 60}:{elapsed % 60:02d}[/dim]"
         if language in ("vi", "both"):
-            console.print(f"{clock}  [bold]{beat.text.vi}[/bold]")
+            console.print(f"{clock}  [bold]{beat.text.vi}[/bold]", soft_wrap=True)
         if language in ("en", "both"):
-            console.print(f"{clock if language == 'en' else '    '}  [cyan]{beat.text.en}[/cyan]")
+            console.print(f"{clock if language == 'en' else '    '}  [cyan]{beat.text.en}[/cyan]", soft_wrap=True)
         for device in beat.devices:
-            console.print(f"      [dim]{_quote(city, device, teller.readings.get(device), language)}[/dim]")
+            console.print(
+                f"      [dim]{_quote(city, device, teller.readings.get(device), language)}[/dim]", soft_wrap=True
+            )
 
 
 def _quote(city: City, device: str, values: Values | None, language: str) -> str:
@@ -253,9 +255,9 @@ def _quote(city: City, device: str, values: Values | None, language: str) -> str
     site = city.site(device)
     name = site.name if site else device
     if not values:
-        return f"{name}: –"
+        return f"{name}: –"  # it has not reported since the story began
     quoted = ((measure(key), value) for key, value in values.items() if key not in ("batteryLevel", "rssi"))
     return f"{name}: " + ", ".join(
-        f"{row.label.in_language('en' if language == 'en' else 'vi')} {value} {row.unit}".strip()
+        f"{row.label.in_language('en' if language == 'en' else 'vi')} {value} {'' if row.unit == '1' else row.unit}".strip()
         for row, value in quoted
     )

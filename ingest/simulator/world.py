@@ -19,7 +19,7 @@ REPORT_S: dict[str, float] = {
     "flood_gauge": 15.0,
     "tide_gauge": 15.0,
     "rain_gauge": 20.0,
-    "traffic_detector": 30.0,
+    "traffic_detector": 20.0,
     "waste_bin": 300.0,
 }
 
@@ -95,11 +95,11 @@ def _traffic(seed: int, site: Site, t: float, effects: Effects) -> Values:
 
 
 def _bin(seed: int, site: Site, t: float, effects: Effects) -> Values:
+    del effects
     return {
         "fillingLevel": round(waste.filling(seed, site.id, site.number, t), 3),
         "binStatus": waste.condition(seed, site.id, t),
         "batteryLevel": round(water.battery(seed, site.id, t), 2),
-        "temperature": round(weather.temperature(seed, t, site.lat, site.lon, effects) + 1.5, 1),
     }
 
 
