@@ -63,7 +63,6 @@ IOC.pages.push({name: "wall", mount() {}, update(what, city) {
 
 def main() -> dict[str, float]:
     """Measure, print the table, return the medians of the runs in milliseconds."""
-    runs = []
     with ExitStack() as stay:
         url, environment = stay.enter_context(city())
         load = multiprocessing.get_context("spawn").Process(
@@ -81,8 +80,7 @@ def main() -> dict[str, float]:
         page.wait_for_function("window.IOC && IOC.city && IOC.city.epoch")
         page.evaluate(_WATCH % PROBE)
         time.sleep(5)
-        for number in range(RUNS):
-            runs.append(_run(page, url, environment, number))
+        runs = [_run(page, url, environment, number) for number in range(RUNS)]
         browser.close()
     result = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
     _show(result)
@@ -139,9 +137,11 @@ def _run(page, url: str, environment: dict[str, str], number: int) -> dict[str, 
 
 def _follow_stream(live: Live, after: str, committed: dict[str, float], stop: threading.Event) -> None:
     while not stop.is_set():
-        for after, change in live.changes(after, block_ms=200):  # noqa: B020 - the next read begins there
+        changes = live.changes(after, block_ms=200)
+        now = time.time()
+        for entry, change in changes:
+            after = entry
             if isinstance(change, ReadingsChanged):
-                now = time.time()
                 for reading in change.readings:
                     if reading.device == PROBE:
                         committed.setdefault(f"{reading.value:.3f}", now)
