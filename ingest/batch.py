@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import time
+from bisect import bisect_right
+from datetime import datetime, timedelta
+from math import inf
+from typing import Final
 
-from ingest.message import Message
+from ingest.message import Block, Raw
 from ioc.model import Announcement, DeviceState, Frame, Reading, Rejected
+
+#: Data older than this says nothing about whether its device lives now.
+FRESH_S: Final = 60.0
 
 
 class Sighting:
@@ -13,16 +20,29 @@ class Sighting:
 
     Attributes:
         received: when its newest message came.
-        ahead_s: the most its clock was ahead of ours; transport and buffering only ever make it smaller.
-        fresh: the newest time at which it certainly lived: its own time or ours, whichever is earlier; None when all was late.
+        stamp_ms: its newest own time, epoch milliseconds; -inf when it stated none.
+        stamp_received: when the message with that time came; of all its messages the one that was least delayed.
     """
 
-    __slots__ = ("ahead_s", "fresh", "received")
+    __slots__ = ("received", "stamp_ms", "stamp_received")
 
     def __init__(self, received: datetime) -> None:
         self.received = received
-        self.ahead_s: float | None = None
-        self.fresh: datetime | None = None
+        self.stamp_ms: float = -inf
+        self.stamp_received = received
+
+    @property
+    def ahead_s(self) -> float | None:
+        """How far its clock was ahead of ours; transport and buffering only ever make it smaller."""
+        return None if self.stamp_ms == -inf else self.stamp_ms / 1000 - self.stamp_received.timestamp()
+
+    @property
+    def fresh(self) -> datetime | None:
+        """The newest time at which it certainly lived: its own or ours, whichever is earlier; None when all was late."""
+        ahead = self.ahead_s
+        if ahead is None or ahead < -FRESH_S:
+            return None
+        return self.stamp_received + timedelta(seconds=min(ahead, 0.0))
 
 
 class Batch:
@@ -33,6 +53,8 @@ class Batch:
     """
 
     __slots__ = (
+        "_received",
+        "_starts",
         "acks",
         "announced",
         "announced_of",
@@ -52,7 +74,9 @@ class Batch:
     )
 
     def __init__(self) -> None:
-        self.messages: list[Message] = []
+        self.messages: list[Raw] = []
+        self._starts: list[int] = []
+        self._received: list[datetime] = []
         self.acks: dict[int, list[int]] = {}
         self.readings: list[Reading] = []
         self.readings_of: list[int] = []
@@ -81,11 +105,17 @@ class Batch:
         """How full it is: rows to write, and at least one for every message."""
         return max(len(self.readings) + len(self.clock_off) + len(self.states), len(self.messages))
 
-    def sighting(self, device: str, received: datetime) -> Sighting:
-        """The sighting of a device, made or moved to this time."""
-        found = self.seen.get(device)
-        if found is None:
-            found = self.seen[device] = Sighting(received)
-        else:
-            found.received = received
-        return found
+    def open(self, block: Block) -> None:
+        """The messages that follow come from this block."""
+        if self.born is None:
+            self.born = time.monotonic()
+        self.size += block.size
+        self._starts.append(len(self.messages))
+        self._received.append(block.received)
+        mids = [mid for _, _, mid, _ in block.messages if mid]
+        if mids:
+            self.acks.setdefault(block.generation, []).extend(mids)
+
+    def received(self, origin: int) -> datetime:
+        """When the message of that index came."""
+        return self._received[bisect_right(self._starts, origin) - 1]

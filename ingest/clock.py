@@ -35,20 +35,21 @@ def device_time(raw: Any) -> datetime:
 
 
 class Clocks:
-    """Judges device times, and gives receive times that never meet for the readings whose device time cannot be used.
+    """Says which device times are believed, and gives receive times that never meet for the readings of the others.
 
     A device that empties its buffer with a wrong clock sends many readings of one measure in one message; stored at one
     receive time they would be one key. Each takes the next free microsecond.
     """
 
     def __init__(self, *, ahead_s: float, behind_s: float) -> None:
-        self._ahead = timedelta(seconds=ahead_s)
-        self._behind = timedelta(seconds=behind_s)
+        self._ahead_ms = ahead_s * 1000
+        self._behind_ms = behind_s * 1000
         self._last: dict[tuple[str, str], datetime] = {}
 
-    def is_off(self, time: datetime, received: datetime) -> bool:
-        """Whether a device time is too far from ours to be believed."""
-        return not received - self._behind <= time <= received + self._ahead
+    def believed(self, received: datetime) -> tuple[float, float]:
+        """The earliest and latest device time, epoch milliseconds, that is believed of what came then."""
+        now = received.timestamp() * 1000
+        return now - self._behind_ms, now + self._ahead_ms
 
     def free_time(self, device: str, measure: str, received: datetime) -> datetime:
         """The receive time, moved to a microsecond that no earlier such reading of this measure has taken."""

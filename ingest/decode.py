@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import structlog
 
 from ingest.dialects.native import Native
 from ingest.intake import Intake
-from ingest.message import Block, Message
+from ingest.message import Block
 from ioc.errors import RejectedError
 
 
@@ -27,34 +25,22 @@ class Decoder:
         self._log = structlog.get_logger().bind(service="ingest")
 
     def decode(self, block: Block) -> None:
-        """Decode every message of a block."""
-        received, batch = block.received, self._intake.batch
-        if batch.born is None:
-            batch.born = time.monotonic()
-        batch.size += block.size
-        for topic, payload, mid, redelivered in block.messages:
-            self.decode_one(Message(topic, payload, mid, redelivered, received))
-        mids = [mid for _, _, mid, _ in block.messages if mid]
-        if mids:
-            batch.acks.setdefault(block.generation, []).extend(mids)
-
-    def decode_one(self, message: Message) -> None:
-        """Decode one message; what is wrong with it goes to quarantine."""
-        intake, device = self._intake, ""
-        intake.begin(message)
-        try:
-            route = self._native.route(message.topic)
-            device = route.device
-            self._check_size(message.payload)
-            self._native.decode(route, message.payload, intake)
-        except RejectedError as error:
-            intake.fault(error)
-        except Exception as error:  # noqa: BLE001 - a fault of ours in one message must not stop the others; it is kept and logged
-            self._log.exception("decoder fault", topic=message.topic, error=repr(error))
-            intake.fault(RejectedError("shape", f"the decoder failed: {error!r}"))
-        if intake.is_faulty:
-            intake.end(message.topic.decode("utf-8", "replace"), device, self._native.name)
-
-    def _check_size(self, payload: bytes) -> None:
-        if len(payload) > self._most_bytes:
-            raise RejectedError("size", f"{len(payload)} bytes, most is {self._most_bytes}")
+        """Decode every message of a block; what is wrong with one goes to quarantine."""
+        intake, route, most_bytes = self._intake, self._native.route, self._most_bytes
+        intake.open(block)
+        for message in block.messages:
+            topic, payload, _, _ = message
+            device = ""
+            intake.begin(message)
+            try:
+                device, handler = route(topic)
+                if len(payload) > most_bytes:
+                    raise RejectedError("size", f"{len(payload)} bytes, most is {most_bytes}")  # noqa: TRY301
+                handler(device, payload, intake)
+            except RejectedError as error:
+                intake.fault(error)
+            except Exception as error:  # noqa: BLE001 - a fault of ours in one message must not stop the others
+                self._log.exception("decoder fault", topic=topic)
+                intake.fault(RejectedError("shape", f"the decoder failed: {error!r}"))
+            if intake.is_faulty:
+                intake.end(topic.decode("utf-8", "replace"), device, self._native.name)

@@ -107,17 +107,17 @@ def sift(connection: Connection, on: Edition, batch: Batch) -> int:
 def _refuse(batch: Batch, errors: dict[int, str]) -> None:
     """One quarantine entry for each message that had a bad row."""
     for origin, error in errors.items():
-        message = batch.messages[origin]
+        topic, payload, _, redelivered = batch.messages[origin]
         batch.rejected.append(
             Rejected(
-                received=message.received,
-                topic=printable(message.topic.decode("utf-8", "replace")),
+                received=batch.received(origin),
+                topic=printable(topic.decode("utf-8", "replace")),
                 client="",
                 dialect="native",
                 reason="storage",
                 detail=printable(error),
-                payload=message.payload[:MOST_KEPT],
-                size=len(message.payload),
-                redelivered=message.redelivered,
+                payload=payload[:MOST_KEPT],
+                size=len(payload),
+                redelivered=redelivered,
             )
         )

@@ -6,22 +6,20 @@ A dialect knows a payload's format; what may be stored is decided here, once for
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, get_args
 
 from ingest.batch import Batch, Sighting
 from ingest.clock import Clocks, device_time
 from ingest.jpeg import picture_size
-from ingest.message import Message
+from ingest.message import Block, Raw
 from ingest.quarantine import MOST_KEPT, printable
-from ingest.values import MEASURES_OF, number_of, shorten
-from ioc.catalog import KINDS, MEASURES, Measure
+from ingest.values import MEASURES_OF, RANGES_OF, number_of, shorten
+from ioc.catalog import KINDS, MEASURES
 from ioc.errors import RejectedError
 from ioc.model import Announcement, DeviceState, Frame, Quality, Reading, Rejected, State
 
 STATES: Final = frozenset(get_args(State))
-#: Data older than this says nothing about whether its device lives now.
-FRESH: Final = timedelta(seconds=60)
 #: Faults of one message that are named in full; the rest are counted.
 _NAMED: Final = 8
 
@@ -39,32 +37,41 @@ class Intake:
         self.batch = Batch()
         self.kinds: dict[str, str] = dict(kinds)
         self._clocks = clocks
-        self._message = Message(b"", b"", 0, False, datetime.min.replace(tzinfo=UTC))
+        self._received = datetime.min.replace(tzinfo=UTC)
+        self._earliest = self._latest = 0.0
+        self._redelivered = False
         self._origin = 0
         self._faults: dict[str, list[str]] = {}
 
-    def begin(self, message: Message) -> None:
-        """All that follows comes from this message."""
-        self._message = message
-        self._origin = len(self.batch.messages)
-        self.batch.messages.append(message)
+    def open(self, block: Block) -> None:
+        """The messages that follow come from this block."""
+        self.batch.open(block)
+        self._received = block.received
+        self._earliest, self._latest = self._clocks.believed(block.received)
+
+    def begin(self, message: Raw) -> None:
+        """All that follows comes from this message of the block."""
+        messages = self.batch.messages
+        self._origin = len(messages)
+        self._redelivered = message[3]
+        messages.append(message)
 
     def end(self, topic: str, client: str, dialect: str) -> None:
         """The message is done: what was wrong with it goes to quarantine, one entry for each reason."""
-        message = self._message
+        _, payload, _, redelivered = self.batch.messages[self._origin]
         for reason, details in self._faults.items():
             more = f" (and {len(details) - _NAMED} more)" if len(details) > _NAMED else ""
             self.batch.rejected.append(
                 Rejected(
-                    received=message.received,
+                    received=self._received,
                     topic=printable(topic),
                     client=printable(client),
                     dialect=dialect,
                     reason=reason,
                     detail=printable("; ".join(details[:_NAMED]) + more),
-                    payload=message.payload[:MOST_KEPT],
-                    size=len(message.payload),
-                    redelivered=message.redelivered,
+                    payload=payload[:MOST_KEPT],
+                    size=len(payload),
+                    redelivered=redelivered,
                 )
             )
         self._faults = {}
@@ -84,36 +91,28 @@ class Intake:
         Raises:
             RejectedError: `time`. Faults of single values are kept, and the other values stored.
         """
-        time = device_time(stamp)
-        received = self._message.received
-        batch, origin = self.batch, self._origin
-        sighting = self._sight(device, time)
-        known = MEASURES_OF[self.kinds.get(device, "")]
-        if self._clocks.is_off(time, received):
-            for key, raw in values.items():
-                value = self._checked(known, device, key, raw)
-                if value is not None:
-                    free = self._clocks.free_time(device, key, received)
-                    reading = Reading(free, device, key, value, Quality.CLOCK_OFF, received)
-                    batch.clock_off.append((reading, time))
-                    batch.clock_off_of.append(origin)
+        # Every message comes through here: the common case (an integer, a believable time, numbers in range) takes no calls.
+        if type(stamp) is int and self._earliest <= stamp <= self._latest:
+            time, stamp_ms = datetime.fromtimestamp(stamp / 1000, UTC), float(stamp)
+        else:
+            time = device_time(stamp)
+            stamp_ms = time.timestamp() * 1000
+        received, batch = self._received, self.batch
+        self._sight(device, stamp_ms)
+        kind = self.kinds.get(device, "")
+        if not self._earliest <= stamp_ms <= self._latest:
+            self._clock_off(device, kind, time, values)
             return
-        if received - time < FRESH:
-            self._lives(sighting, min(time, received))
-        readings, origins = batch.readings, batch.readings_of
+        ranges = RANGES_OF[kind]
         for key, raw in values.items():
-            measure = known.get(key)
-            # The common case first, without a call: a number in range.
-            if measure is not None and type(raw) is float and not measure.states:
-                least, most = measure.range
-                if least <= raw <= most:
-                    readings.append(Reading(time, device, key, raw, 0, received))
-                    origins.append(origin)
-                    continue
-            value = self._checked(known, device, key, raw)
+            span = ranges.get(key)
+            if span is not None and type(raw) is float and span[0] <= raw <= span[1]:
+                value: float | None = raw
+            else:
+                value = self._checked(kind, key, raw)
             if value is not None:
-                readings.append(Reading(time, device, key, value, 0, received))
-                origins.append(origin)
+                batch.readings.append(Reading(time, device, key, value, 0, received))
+                batch.readings_of.append(self._origin)
 
     def state(self, device: str, stamp: Any, state: Any, reason: str) -> None:
         """A device, or its last will, says how it is. A last will has no time (`stamp` None): it is true when it comes.
@@ -125,16 +124,13 @@ class Intake:
             raise RejectedError("value", f"state: got {shorten(state)}, expected one of {', '.join(sorted(STATES))}")
         if "\0" in reason:
             raise RejectedError("encoding", "reason: a string with a NUL")
-        received = self._message.received
-        time = received
+        received = self._received
         if stamp is not None:
-            time = device_time(stamp)
-            self._sight(device, time)
-            if self._clocks.is_off(time, received):
-                time = received
+            time = self._believed(device, device_time(stamp))
         else:
-            self.batch.unstamped[len(self.batch.states)] = self._message.redelivered
-            self.batch.sighting(device, received)
+            time = received
+            self.batch.unstamped[len(self.batch.states)] = self._redelivered
+            self.batch.seen.setdefault(device, Sighting(received)).received = received
         self.batch.states.append(DeviceState(time, device, state, printable(reason, 200), received))
         self.batch.states_of.append(self._origin)
 
@@ -178,13 +174,7 @@ class Intake:
         if kind != "camera":
             raise RejectedError("measure", f"frame: {camera} is a {kind}, which sends no pictures")
         picture_size(jpeg)
-        time = device_time(stamp)
-        received = self._message.received
-        sighting = self._sight(camera, time)
-        if self._clocks.is_off(time, received):
-            time = received
-        if received - time < FRESH:
-            self._lives(sighting, min(time, received))
+        time = self._believed(camera, device_time(stamp))
         newest = self.batch.frames.get(camera)
         if newest is None or newest.time < time:
             self.batch.frames[camera] = Frame(camera, time, jpeg)
@@ -194,35 +184,47 @@ class Intake:
         batch, self.batch = self.batch, Batch()
         return batch
 
-    def _checked(self, known: Mapping[str, Measure], device: str, key: str, raw: Any) -> float | None:
+    def _clock_off(self, device: str, kind: str, time: datetime, values: Mapping[str, Any]) -> None:
+        """Values with a time that is not believed are stored at their receive time; the device's own stays their identity."""
+        for key, raw in values.items():
+            value = self._checked(kind, key, raw)
+            if value is not None:
+                free = self._clocks.free_time(device, key, self._received)
+                reading = Reading(free, device, key, value, Quality.CLOCK_OFF, self._received)
+                self.batch.clock_off.append((reading, time))
+                self.batch.clock_off_of.append(self._origin)
+
+    def _checked(self, kind: str, key: str, raw: Any) -> float | None:
         """The value of a measure; None when something is wrong, which is noted."""
-        measure = known.get(key)
+        measure = MEASURES_OF[kind].get(key)
         try:
             if measure is None:
-                self._foreign(device, key)
+                _refuse_measure(kind, key)
             return number_of(measure, raw)
         except RejectedError as error:
             self.fault(error)
             return None
 
-    def _foreign(self, device: str, key: str) -> NoReturn:
-        """Say why a measure is none of this device's."""
-        if "\0" in key:
-            raise RejectedError("encoding", f"measure {shorten(key)}: a NUL")
-        if key in MEASURES:
-            raise RejectedError("measure", f"{key}: not reported by a {self.kinds[device]}")
-        raise RejectedError("measure", f"{shorten(key)}: not in the catalogue")
+    def _believed(self, device: str, time: datetime) -> datetime:
+        """The device's time, or the receive time when that is too far off."""
+        stamp_ms = time.timestamp() * 1000
+        self._sight(device, stamp_ms)
+        return time if self._earliest <= stamp_ms <= self._latest else self._received
 
-    def _sight(self, device: str, time: datetime) -> Sighting:
-        """Note that the device was heard of, and how far its clock was ahead."""
-        received = self._message.received
-        sighting = self.batch.sighting(device, received)
-        ahead = (time - received).total_seconds()
-        if sighting.ahead_s is None or ahead > sighting.ahead_s:
-            sighting.ahead_s = ahead
-        return sighting
+    def _sight(self, device: str, stamp_ms: float) -> None:
+        """Note that the device was heard of, and its clock."""
+        sighting = self.batch.seen.get(device)
+        if sighting is None:
+            sighting = self.batch.seen[device] = Sighting(self._received)
+        sighting.received = self._received
+        if stamp_ms > sighting.stamp_ms:
+            sighting.stamp_ms, sighting.stamp_received = stamp_ms, self._received
 
-    @staticmethod
-    def _lives(sighting: Sighting, at: datetime) -> None:
-        if sighting.fresh is None or sighting.fresh < at:
-            sighting.fresh = at
+
+def _refuse_measure(kind: str, key: str) -> NoReturn:
+    """Say why a measure is none of this kind's."""
+    if "\0" in key:
+        raise RejectedError("encoding", f"measure {shorten(key)}: a NUL")
+    if key in MEASURES:
+        raise RejectedError("measure", f"{key}: not reported by a {kind}")
+    raise RejectedError("measure", f"{shorten(key)}: not in the catalogue")

@@ -23,13 +23,3 @@ class Block(NamedTuple):
     received: datetime
     messages: list[Raw]
     size: int
-
-
-class Message(NamedTuple):
-    """One message with all that is known of it, as a decoder sees it."""
-
-    topic: bytes
-    payload: bytes
-    mid: int
-    redelivered: bool
-    received: datetime

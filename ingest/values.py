@@ -13,6 +13,11 @@ MEASURES_OF: Final[dict[str, dict[str, Measure]]] = {
     "": MEASURES,
     **{kind.key: {key: MEASURES[key] for key in kind.measures} for kind in KINDS.values()},
 }
+#: Range of every measure that is a plain number, by kind: the quick check of the common case.
+RANGES_OF: Final[dict[str, dict[str, tuple[float, float]]]] = {
+    kind: {key: measure.range for key, measure in measures.items() if not measure.states}
+    for kind, measures in MEASURES_OF.items()
+}
 
 
 def shorten(raw: object, most: int = 80) -> str:

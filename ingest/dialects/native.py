@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -52,16 +53,25 @@ _state = msgspec.json.Decoder(_State).decode
 _announce = msgspec.json.Decoder(_Announce).decode
 
 
+#: Decodes a payload of a device into an intake.
+Handler = Callable[[str, bytes, Intake], None]
+
+
 class Native:
     """Decodes native messages into an intake."""
 
     name = NAME
 
     def __init__(self) -> None:
-        self._routes: dict[bytes, topics.Topic] = {}
+        self._routes: dict[bytes, tuple[str, Handler]] = {}
+        self._handlers: dict[str, Handler] = {
+            "telemetry": self._decode_telemetry,
+            "state": self._decode_state,
+            "announce": self._decode_announce,
+        }
 
-    def route(self, raw: bytes) -> topics.Topic:
-        """The parsed topic.
+    def route(self, raw: bytes) -> tuple[str, Handler]:
+        """The device a topic names, and what decodes its payload.
 
         Raises:
             RejectedError: `encoding` or `topic`.
@@ -70,38 +80,33 @@ class Native:
         if known is not None:
             return known
         try:
-            topic = topics.parse(raw.decode("utf-8"))
+            device, channel, time_ms = topics.parse(raw.decode("utf-8"))
         except UnicodeDecodeError as error:
             raise RejectedError("encoding", f"topic: {error}") from error
         except TopicError as error:
             raise RejectedError("topic", str(error)) from error
-        if topic.time_ms is None:  # every frame has a topic of its own
-            if len(self._routes) >= _MOST_ROUTES:
-                self._routes.clear()
-            self._routes[raw] = topic
-        return topic
+        if time_ms is not None:  # every frame has a topic of its own: not remembered
+            return device, partial(self._decode_frame, time_ms)
+        handler = self._handlers.get(channel)
+        if handler is None:
+            raise RejectedError("topic", f"channel {channel}: devices publish nothing there that is stored")
+        if len(self._routes) >= _MOST_ROUTES:
+            self._routes.clear()
+        self._routes[raw] = (device, handler)
+        return device, handler
 
-    def decode(self, route: topics.Topic, payload: bytes, intake: Intake) -> None:
-        """Decode one message.
+    @staticmethod
+    def _decode_frame(time_ms: int, device: str, payload: bytes, intake: Intake) -> None:
+        intake.frame(device, time_ms, payload)
 
-        Raises:
-            RejectedError: nothing of it (or nothing more of it) can be used.
-        """
-        channel, device = route.channel, route.device
-        if channel == "telemetry":
-            self._decode_telemetry(device, payload, intake)
-        elif channel == "frame":
-            intake.frame(device, route.time_ms, payload)
-        elif channel == "state":
-            said = _typed(_state, payload)
-            _same_device(device, said.device)
-            intake.state(device, said.ts, said.state, said.reason)
-        elif channel == "announce":
-            self._decode_announce(device, payload, intake)
-        else:
-            raise RejectedError("topic", f"channel {channel}: devices do not publish telemetry there")
+    @staticmethod
+    def _decode_state(device: str, payload: bytes, intake: Intake) -> None:
+        said = _typed(_state, payload)
+        _same_device(device, said.device)
+        intake.state(device, said.ts, said.state, said.reason)
 
-    def _decode_telemetry(self, device: str, payload: bytes, intake: Intake) -> None:
+    @staticmethod
+    def _decode_telemetry(device: str, payload: bytes, intake: Intake) -> None:
         try:
             said = _telemetry(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -124,7 +129,8 @@ class Native:
             except RejectedError as error:
                 intake.fault(error)
 
-    def _decode_announce(self, device: str, payload: bytes, intake: Intake) -> None:
+    @staticmethod
+    def _decode_announce(device: str, payload: bytes, intake: Intake) -> None:
         if not payload:
             intake.retire(device)
             return

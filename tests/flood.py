@@ -1,0 +1,85 @@
+"""A publisher fast enough to load a broker from Python: QoS 1 packets written in blocks, with a ledger of what was acknowledged."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable, Sequence
+
+
+def packet(topic: str, payload: bytes, mid: int, *, again: bool = False) -> bytes:
+    """One MQTT 3.1.1 PUBLISH of QoS 1."""
+    name = topic.encode()
+    body = struct.pack("!H", len(name)) + name + struct.pack("!H", mid) + payload
+    length, head = len(body), bytearray([0x3A if again else 0x32])
+    while True:
+        length, low = divmod(length, 128)
+        head.append(low | (128 if length else 0))
+        if not length:
+            return bytes(head) + body
+
+
+class Flood:
+    """One connection that publishes; reconnects and sends unacknowledged messages again, so that its ledger is complete.
+
+    Attributes:
+        acknowledged: indices of the messages the broker has taken, in no order.
+    """
+
+    def __init__(self, host: str, port: int, *, window: int = 2000) -> None:
+        self._address = (host, port)
+        self._window = window
+        self.acknowledged: set[int] = set()
+        self.sent_again = 0
+
+    def publish(
+        self, messages: Sequence[tuple[str, bytes]], *, rate: float | None = None, until: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Publish them all, or until told to stop, at `rate` a second or as fast as the broker takes them."""
+        at, waiting = 0, {}
+        began = time.monotonic()
+        while (at < len(messages) or waiting) and not until():
+            try:
+                with self._connected() as connection:
+                    for mid, index in waiting.items():
+                        connection.sendall(packet(*messages[index], mid, again=True))
+                        self.sent_again += 1
+                    at = self._serve(connection, messages, at, waiting, rate, began, until)
+            except OSError:
+                time.sleep(0.1)
+
+    def _connected(self) -> socket.socket:
+        connection = socket.create_connection(self._address, timeout=5)
+        connection.sendall(bytes([0x10, 12, 0, 4]) + b"MQTT" + bytes([4, 2, 0, 60, 0, 0]))
+        if connection.recv(4)[:1] != b"\x20":
+            raise OSError("no CONNACK")
+        connection.setblocking(False)
+        return connection
+
+    def _serve(self, connection, messages, at, waiting, rate, began, until) -> int:
+        out, answers = b"", b""
+        while (at < len(messages) or waiting or out) and not until():
+            due = len(messages) if rate is None else min(len(messages), int((time.monotonic() - began) * rate))
+            if not out and at < due:
+                block = []
+                while at < due and len(waiting) < self._window and len(block) < 200:
+                    mid = at % 65_535 + 1
+                    waiting[mid] = at
+                    block.append(packet(*messages[at], mid))
+                    at += 1
+                out = b"".join(block)
+            readable, writable, _ = select.select([connection], [connection] if out else [], [], 0.002 if rate else 0.05)
+            if writable:
+                out = out[connection.send(out) :]
+            if readable:
+                data = connection.recv(65_536)
+                if not data:
+                    raise OSError("closed")
+                answers += data
+                whole = len(answers) // 4 * 4
+                for place in range(0, whole, 4):
+                    self.acknowledged.add(waiting.pop(answers[place + 2] << 8 | answers[place + 3]))
+                answers = answers[whole:]
+        return at
