@@ -50,9 +50,20 @@ def can_make() -> bool:
     return True
 
 
+def made_here() -> bool:
+    """Whether the environment stands on this very Python: two of them in one environment break each other's libraries."""
+    try:
+        lines = (VENV / "pyvenv.cfg").read_text("utf-8").splitlines()
+    except OSError:
+        return False
+    values = dict(line.split(" = ", 1) for line in lines if " = " in line)
+    base = os.path.realpath(sys._base_executable)  # type: ignore[attr-defined]  # noqa: SLF001
+    return os.path.realpath(values.get("executable", "")) == base and os.path.realpath(PYTHON) == base
+
+
 def make(progress: Progress) -> None:
-    """Make the environment, replacing one whose Python is gone."""
-    if VENV.exists() and not runs():
+    """Make the environment, replacing one whose Python is gone or another."""
+    if VENV.exists() and not (runs() and made_here()):
         shutil.rmtree(VENV)
     progress.run(sys.executable, "-m", "venv", VENV)
 
