@@ -63,3 +63,7 @@ class ModelError(IocError):
 
 class DatasetError(IocError):
     """Pictures or labels to train a detector on, or to measure it with, are missing or malformed."""
+
+
+class SourceError(IocError):
+    """A camera source cannot be reached, may not be, or gives no pictures."""

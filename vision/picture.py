@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
+import cv2
 import numpy as np
 import simplejpeg
 
@@ -39,3 +40,25 @@ def decode_jpeg(jpeg: bytes, least: tuple[int, int]) -> Image:
 def encode_jpeg(image: Image, quality: int = 80) -> bytes:
     """Encode BGR pixels, (height, width, 3)."""
     return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "BGR", "420", True))
+
+
+def fit_jpeg(jpeg: bytes, most_bytes: int) -> bytes:
+    """The same picture in at most so many bytes; untouched where it is small enough.
+
+    Raises:
+        ValueError: it must be shrunk and is no whole JPEG.
+    """
+    return jpeg if len(jpeg) <= most_bytes else encode_within(decode_jpeg(jpeg, (1080, 1920)), most_bytes)
+
+
+def encode_within(image: Image, most_bytes: int) -> bytes:
+    """Encode BGR pixels in at most so many bytes: coarser first, then smaller."""
+    while True:
+        for quality in (85, 70, 50):
+            jpeg = encode_jpeg(image, quality)
+            if len(jpeg) <= most_bytes:
+                return jpeg
+        height, width = image.shape[:2]
+        if min(height, width) < 16:
+            raise ValueError(f"a picture of {width}x{height} pixels does not fit in {most_bytes} bytes")
+        image = np.asarray(cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA), dtype=np.uint8)
