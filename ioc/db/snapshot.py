@@ -1,0 +1,59 @@
+"""The city as TimescaleDB knows it now: devices, newest readings, and readings of the last minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from psycopg import sql
+from psycopg.rows import class_row
+
+from ioc.db.pool import Connection, translated
+from ioc.model import Device, Reading
+
+_DEVICE: Final = sql.SQL(", ").join(map(sql.Identifier, Device.__struct_fields__))
+_READING: Final = sql.SQL(", ").join(map(sql.Identifier, Reading.__struct_fields__))
+
+
+def devices(connection: Connection) -> list[Device]:
+    """Every device of the register, retired ones too."""
+    with translated(), connection.cursor(row_factory=class_row(Device)) as cursor:
+        return cursor.execute(sql.SQL("SELECT {} FROM device").format(_DEVICE)).fetchall()
+
+
+def latest(connection: Connection, received_after: datetime | None = None) -> list[Reading]:
+    """The newest reading of each measure of each device, all or those received after a time."""
+    with translated(), connection.cursor(row_factory=class_row(Reading)) as cursor:
+        return cursor.execute(
+            sql.SQL("SELECT {} FROM latest WHERE %(after)s::timestamptz IS NULL OR received > %(after)s").format(
+                _READING
+            ),
+            {"after": received_after},
+        ).fetchall()
+
+
+def devices_once_online(connection: Connection) -> set[str]:
+    """Devices that were there at least once: they have sent a reading, or said that they are online."""
+    with translated():
+        rows = connection.execute(
+            "SELECT id FROM device d WHERE state = 'online' OR EXISTS (SELECT FROM latest l WHERE l.device = d.id)"
+            " OR EXISTS (SELECT FROM device_state s WHERE s.device = d.id AND s.state = 'online')"
+        ).fetchall()
+    return {row[0] for row in rows}
+
+
+def readings_since(connection: Connection, wanted: Iterable[tuple[str, str, datetime]]) -> list[Reading]:
+    """Readings of each (device, measure) from its time on, each measure's in the order of their times."""
+    devices, measures, begins = [], [], []
+    for device, measure, begin in wanted:
+        devices.append(device)
+        measures.append(measure)
+        begins.append(begin)
+    with translated(), connection.cursor(row_factory=class_row(Reading)) as cursor:
+        return cursor.execute(
+            "SELECT r.* FROM unnest(%s::text[], %s::text[], %s::timestamptz[]) AS w (device, measure, begin)"
+            " CROSS JOIN LATERAL (SELECT r.time, r.device, r.measure, r.value, r.quality, r.received FROM reading r"
+            " WHERE r.device = w.device AND r.measure = w.measure AND r.time >= w.begin ORDER BY r.time) AS r",
+            (devices, measures, begins),
+        ).fetchall()
