@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import dash
 from fastapi import FastAPI
@@ -18,9 +18,10 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboards import pictures, shell
+from dashboards import actions, pictures, shell
 from dashboards.feed import Feed, running
 from dashboards.room import Room
+from dashboards.trends import Trends
 from ioc.db.pool import Pool
 from ioc.live import Live
 from ioc.settings import Settings
@@ -41,7 +42,7 @@ _HEADERS: Final = {
 class Site(dash.Dash):
     """Dash whose outer HTML is in the reader's language and theme."""
 
-    def interpolate_index(self, **parts: Any) -> str:
+    def interpolate_index(self, *_: Any, **parts: Any) -> str:
         """The HTML around the application."""
         return shell.index_page(parts)
 
@@ -71,16 +72,17 @@ def build(settings: Settings) -> FastAPI:
     """
     pool = Pool(settings.require("database_url"), name="dashboards", size=6)
     live = Live(settings.require("redis_url"))
-    room = Room(settings, pool, live, Feed(settings, pool, live))
+    room = Room(settings, pool, live, Feed(settings, pool, live), Trends())
     # FastAPI's own documentation pages load scripts from the internet.
     server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
     server.state.room = room
     _add_feed(server, room.feed)
     server.include_router(pictures.routes(room))
+    server.include_router(actions.routes(room))
     server.add_middleware(SafeHeaders)
     site = Site(
         "dashboards",
-        server=server,
+        server=cast("Any", server),  # typed for Flask alone
         use_pages=True,
         use_async=True,
         assets_ignore=r".*\.txt",

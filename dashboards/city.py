@@ -72,6 +72,8 @@ class CityState:
         #: Openings of the last ten minutes: alarm → epoch seconds.
         self.openings: dict[int, float] = {}
         self.rejected = 0
+        #: Numbers of devices that say of themselves that they are simulated.
+        self.simulated: set[int] = set()
         #: When the newest reading was received, epoch seconds; 0 = none yet.
         self.newest = 0.0
         self._headline: list[str] = []
@@ -219,6 +221,7 @@ class CityState:
         elif _row(self.devices[at]) != _row(device):
             self._new_devices.add(at)
         self.devices[at] = device
+        (self.simulated.add if device.attrs.get("simulated") is True else self.simulated.discard)(at)
         row = KINDS.get(device.kind)
         self._headline[at] = row.headline if row else ""
         self._period[at] = row.period_s if row else 60.0

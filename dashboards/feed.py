@@ -153,8 +153,9 @@ class Feed:
         while True:
             changes = await asyncio.to_thread(self._live.changes, after, block_ms=1000)
             self.links.good("redis", time.time())
-            for after, change in changes:  # noqa: B020, PLW2901 - the last id read is where the next read begins
+            for _, change in changes:
                 self.city.fold(change)
+            after = changes[-1][0] if changes else after
             if time.monotonic() > due:
                 await self._reconcile()
                 due = time.monotonic() + RECONCILE_S
@@ -219,6 +220,7 @@ class Feed:
             "links": [tuple(link) for link in self.links.rows(now)],
             "recent": self.city.recent_openings(now),
             "rejected": self.city.rejected,
+            "simulated": len(self.city.simulated),
         }
 
     def _whole(self) -> bytes:
@@ -257,7 +259,7 @@ async def running(feed: Feed) -> AsyncIterator[None]:
 
 
 def _end_with(task: asyncio.Task[None]) -> None:
-    """Pages without a feed would only pretend: when the feed ends by a fault, so does the process, and its keeper starts it anew."""
+    """End the process when the feed ends by a fault: pages without a feed would only pretend, and its keeper starts it anew."""
     if not task.cancelled() and (fault := task.exception()) is not None:
         structlog.get_logger().critical("the feed has failed", service="dashboards", exc_info=fault)
         signal.raise_signal(signal.SIGTERM)

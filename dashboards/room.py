@@ -10,6 +10,7 @@ import dash
 import msgspec
 
 from dashboards.feed import Feed
+from dashboards.trends import Trends
 from ioc.db.pool import Connection, Pool
 from ioc.live import Live
 from ioc.settings import Settings
@@ -24,12 +25,14 @@ class Room(msgspec.Struct, frozen=True):
         pool: connections to TimescaleDB; ask through `query`, since they block.
         live: Redis; its calls block, wrap them in `asyncio.to_thread`.
         feed: `feed.city` is the state as of now.
+        trends: the series of the charts, read once for all pages.
     """
 
     settings: Settings
     pool: Pool
     live: Live
     feed: Feed
+    trends: Trends
 
     async def query(self, question: Callable[[Connection], _T]) -> _T:
         """Run a function of a connection in a thread; the event loop serves every page and must not wait.

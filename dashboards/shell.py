@@ -10,10 +10,12 @@ import orjson
 from dash import dcc, html
 from dash.development.base_component import Component
 
+from dashboards.attributes import data
+from dashboards.components.city_map import label_points
 from dashboards.room import room
 from dashboards.theme import THEMES, Theme, wall_sizes
 from ioc.catalog import CAUSES, KINDS, MEASURES, RULES, VISION_CLASSES, Label
-from ioc.geo import wards
+from ioc.geo import BBOX, wards
 from ioc.i18n import Translator, as_language, translator
 
 #: The pages of the top bar: path, name (a message).
@@ -43,7 +45,7 @@ def reader() -> Reader:
 
 def page(name: str, *children: Component, **attributes: Any) -> html.Main:
     """A page's outermost element; scripts find it as `[data-page=name]` (see `assets/feed.js`)."""
-    return html.Main(list(children), className=f"page page-{name}", **{"data-page": name, **attributes})
+    return html.Main(list(children), className=f"page page-{name}", **data(page=name), **attributes)
 
 
 def frame() -> html.Div:
@@ -56,7 +58,9 @@ def frame() -> html.Div:
 
 def top_bar(words: Translator, here: str) -> html.Header:
     """The top bar of a desk page. The wall has a header of its own."""
-    return html.Header([brand(words), nav(words, here), html.Div(className="grow"), status(words), switches(words)], className="topbar")
+    return html.Header(
+        [brand(words), nav(words, here), html.Div(className="grow"), status(words), switches(words)], className="topbar"
+    )
 
 
 def brand(words: Translator) -> html.Div:
@@ -91,8 +95,8 @@ def status(words: Translator) -> html.Div:
     """Clock and link state in small; filled by `assets/shell.js`."""
     return html.Div(
         [
-            html.Span(className="links", **{"data-live": "links-small"}),
-            html.Span("--:--:--", className="clock-small", **{"data-live": "clock"}),
+            html.Span(className="links", **data(live="links-small")),
+            html.Span("--:--:--", className="clock-small", **data(live="clock")),
         ],
         className="status",
         title=words("Link state and server time"),
@@ -103,10 +107,10 @@ def switches(words: Translator) -> html.Div:
     """Language and theme switches; `assets/shell.js` sets the cookie and loads the page again."""
     return html.Div(
         [
-            html.Button("VI", className="switch", title="Tiếng Việt", **{"data-set": "lang=vi"}),
-            html.Button("EN", className="switch", title="English", **{"data-set": "lang=en"}),
-            html.Button("◐", className="switch", title=words("Dark or light"), **{"data-set": "theme=next"}),
-            html.Button("?", className="switch", title=words("Keys"), **{"data-do": "help"}),
+            html.Button("VI", className="switch", title="Tiếng Việt", **data(set="lang=vi")),
+            html.Button("EN", className="switch", title="English", **data(set="lang=en")),
+            html.Button("◐", className="switch", title=words("Dark or light"), **data(set="theme=next")),
+            html.Button("?", className="switch", title=words("Keys"), **data(do="help")),
         ],
         className="switches",
     )
@@ -164,7 +168,11 @@ def _script_words(words: Translator, target: int, flood: int) -> str:
         "rules": {key: rule.label.in_language(words.language) for key, (rule, _) in RULES.items()},
         "causes": plain(CAUSES),
         "classes": plain(VISION_CLASSES),
-        "wards": {ward.code: ward.name for ward in wards()},
+        "wards": {
+            ward.code: {"name": ward.name, "lat": label_points()[ward.code][0], "lon": label_points()[ward.code][1]}
+            for ward in wards()
+        },
+        "extent": BBOX,
         "alarm_target": target,
         "alarm_flood": flood,
     }

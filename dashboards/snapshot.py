@@ -28,10 +28,12 @@ _INCIDENTS: Final = """
     FROM incident i LEFT JOIN alarm a ON a.incident = i.id
     WHERE i.state <> 'closed' GROUP BY i.id
 """
-_ALARMS: Final = "SELECT {} FROM alarm WHERE state <> 'normal'".format(  # the columns are the struct's own
-    ", ".join(f'"{field}"' for field in Alarm.__struct_fields__)
+#: The columns are the struct's own.
+_ALARM_COLUMNS: Final = ", ".join(f'"{field}"' for field in Alarm.__struct_fields__)
+_ALARMS: Final = f"SELECT {_ALARM_COLUMNS} FROM alarm WHERE state <> 'normal'"  # noqa: S608 - names of our own struct
+_OPENINGS: Final = (
+    "SELECT id, extract(epoch FROM opened)::float8 FROM alarm WHERE opened > %s AND state <> 'suppressed'"
 )
-_OPENINGS: Final = "SELECT id, extract(epoch FROM opened)::float8 FROM alarm WHERE opened > %s AND state <> 'suppressed'"
 
 _T = TypeVar("_T")
 

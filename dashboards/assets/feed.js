@@ -73,7 +73,7 @@
   // --- the city --------------------------------------------------------------------------------------------------------
   const city = (IOC.city = {
     epoch: "", id: [], kind: [], name: [], lat: [], lon: [], ward: [], parent: [], footage: [], health: [], value: [], time: [],
-    number: new Map(), alarms: new Map(), incidents: new Map(), scenes: new Map(), kpis: [], links: [], recent: 0, newest: 0, rejected: 0,
+    number: new Map(), alarms: new Map(), incidents: new Map(), scenes: new Map(), kpis: [], links: [], recent: 0, newest: 0, rejected: 0, simulated: 0,
   });
   const COLUMNS = ["id", "kind", "name", "lat", "lon", "ward", "parent", "footage"];
   IOC.health = (at) => HEALTH[city.health[at]] || "unknown";
@@ -135,6 +135,7 @@
     city.newest = body.newest;
     city.recent = body.recent;
     city.rejected = body.rejected;
+    city.simulated = body.simulated;
     if (body.kpis) city.kpis = body.kpis;
     server = body.now;
     heard = performance.now();

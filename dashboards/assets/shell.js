@@ -38,7 +38,7 @@
   };
 
   // --- keys ------------------------------------------------------------------------------------------------------------
-  const KEYS = [["A", "Acknowledge"], ["S", "Shelve for 30 minutes"], ["J K", "Next or previous incident"], ["F", "Full screen"], ["M", "Sound on or off"], ["L", "Back to live"], ["?", "This help"]];
+  const KEYS = [["A", t("Acknowledge")], ["S", t("Shelve for 30 minutes")], ["J K", t("Next or previous incident")], ["F", t("Full screen")], ["M", t("Sound on or off")], ["L", t("Back to live")], ["?", t("This help")]];
   IOC.keys = IOC.keys || {};
   function help() {
     const open = document.querySelector(".help");
@@ -48,7 +48,7 @@
     for (const [key, what] of KEYS) {
       const term = IOC.el("dt");
       for (const part of key.split(" ")) term.append(IOC.el("kbd", "", part), " ");
-      list.append(term, IOC.el("dd", "", t(what)));
+      list.append(term, IOC.el("dd", "", what));
     }
     card.append(list, IOC.el("p", "", t("Acts are recorded under the name typed into this browser; nobody verifies it until logins exist.")));
     shade.append(card);

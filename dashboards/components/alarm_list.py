@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dash import html
 
+from dashboards.attributes import data
 from ioc.i18n import Translator
 
 
@@ -15,7 +16,7 @@ def alarm_list(words: Translator) -> html.Section:
                 [
                     html.H2(words("Incidents")),
                     html.Span("", id="flood", className="flood"),
-                    html.Button("", id="sound", className="sound", **{"data-wall": "sound"}),
+                    html.Button("", id="sound", className="sound", **data(wall="sound")),
                 ],
                 className="panel-head",
             ),

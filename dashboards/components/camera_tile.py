@@ -14,7 +14,10 @@ def camera_tiles(words: Translator) -> html.Section:
     """The tiles; `assets/cameras.js` gives them cameras that have fresh pictures."""
     return html.Section(
         [
-            html.Header([html.H2(words("Cameras")), html.Span("", id="camera-summary", className="muted")], className="panel-head"),
+            html.Header(
+                [html.H2(words("Cameras")), html.Span("", id="camera-summary", className="muted")],
+                className="panel-head",
+            ),
             html.Div([_tile() for _ in range(TILES)], className="cameras"),
             html.Div(id="cameras-empty", className="empty"),
         ],
@@ -30,10 +33,10 @@ def _tile() -> html.Figure:
                 [
                     html.Span("", className="camera-name"),
                     html.Span("", className="camera-counts"),
-                    html.Span("", className="camera-mark"),
                     html.Span("", className="camera-age"),
                 ]
             ),
+            html.Span("", className="camera-recorded", hidden=True),
         ],
         className="camera",
     )

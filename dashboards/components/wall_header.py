@@ -12,7 +12,10 @@ def wall_header(words: Translator) -> html.Header:
     """The header; every figure in it is written by `assets/wall.js`."""
     return html.Header(
         [
-            html.Div([brand(words), html.Div([nav(words, "/"), switches(words)], className="wall-nav")], className="wall-title"),
+            html.Div(
+                [brand(words), html.Div([nav(words, "/"), switches(words)], className="wall-nav")],
+                className="wall-title",
+            ),
             html.Div(
                 [html.Span(words("Stage"), className="label"), html.Strong("–", id="stage-name")],
                 id="stage",

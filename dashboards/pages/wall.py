@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dash
-from dash import html
+from dash import ClientsideFunction, Input, Output, clientside_callback, dcc, html
 
 from dashboards import shell
 from dashboards.components.alarm_list import alarm_list
 from dashboards.components.camera_tile import camera_tiles
 from dashboards.components.city_map import city_map
+from dashboards.components.trend import trend_chart
 from dashboards.components.wall_header import wall_header
+from dashboards.room import room
+from dashboards.trends import TRENDS, draw
+from ioc.errors import StorageError
 
 dash.register_page(__name__, path="/", title="Thủ Đức")
 
@@ -23,7 +29,15 @@ def layout(**query: str) -> html.Main:
         wall_header(words),
         html.Div(
             [
-                html.Section(html.Div([], className="kpis"), className="wall-left"),
+                html.Section(
+                    [
+                        html.Div([], className="kpis"),
+                        html.Div([trend_chart(words, trend) for trend in TRENDS], className="trends"),
+                        dcc.Store(id="figures"),
+                        dcc.Interval(id="trends-due", interval=60_000),
+                    ],
+                    className="wall-left",
+                ),
                 city_map(words),
                 html.Section([alarm_list(words), camera_tiles(words)], className="wall-right"),
             ],
@@ -38,3 +52,22 @@ def layout(**query: str) -> html.Main:
             className="wall-footer",
         ),
     )
+
+
+@dash.callback(Output("figures", "data"), Input("trends-due", "n_intervals"))
+async def read_trends(_: int | None) -> Any:
+    """Figures by the id of their chart; nothing new while TimescaleDB is away, which the header says."""
+    here = room()
+    try:
+        series = await here.trends.series(here.query, here.feed.city)
+    except StorageError:
+        return dash.no_update
+    words = shell.reader().words
+    return {f"trend-{trend.key}": draw(trend, series[trend.key], words) for trend in TRENDS}
+
+
+clientside_callback(
+    ClientsideFunction("charts", "scale"),
+    [Output(f"trend-{trend.key}", "figure") for trend in TRENDS],
+    Input("figures", "data"),
+)

@@ -1,0 +1,160 @@
+"""Acts of the people at the pages: `POST /actions/<what>`, same origin, JSON; done by `ioc.alarms`, published like any change.
+
+Who acted is the name kept in this browser's `operator` cookie. Nobody verifies it until there are logins, so it is written
+down with that said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Final
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from dashboards.room import Room
+from ioc.alarms import actions
+from ioc.db.pool import Connection
+from ioc.errors import ActionError, LiveError, StorageError
+from ioc.model import Change
+from ioc.service import utc_now
+
+_BODY_AT_MOST: Final = 65536
+_Ids = Annotated[list[int], msgspec.Meta(max_length=5000)]
+Act = Callable[[Connection, str], list[Change]]
+
+
+class Acknowledge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Acknowledge alarms, and every alarm of incidents."""
+
+    alarms: _Ids = []
+    incidents: _Ids = []
+
+    def __call__(self, connection: Connection, who: str) -> list[Change]:
+        """Do it."""
+        changes = actions.acknowledge(connection, who, alarms=self.alarms) if self.alarms else []
+        for incident in self.incidents:
+            changes += actions.acknowledge(connection, who, incident=incident)
+        return changes
+
+
+class Shelve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Put alarms aside for some minutes, with a reason."""
+
+    alarms: _Ids
+    minutes: float
+    reason: str
+
+    def __call__(self, connection: Connection, who: str) -> list[Change]:
+        """Do it."""
+        return actions.shelve(connection, self.alarms, utc_now() + timedelta(minutes=self.minutes), self.reason, who)
+
+
+class Unshelve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Take alarms back."""
+
+    alarms: _Ids
+
+    def __call__(self, connection: Connection, who: str) -> list[Change]:
+        """Do it."""
+        return actions.unshelve(connection, self.alarms, who)
+
+
+class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Add a note to an incident."""
+
+    incident: int
+    text: str
+
+    def __call__(self, connection: Connection, who: str) -> list[Change]:
+        """Do it."""
+        return actions.note(connection, self.incident, self.text, who)
+
+
+class Assign(Note, frozen=True, forbid_unknown_fields=True):
+    """Give an incident to somebody (`text`)."""
+
+    def __call__(self, connection: Connection, who: str) -> list[Change]:
+        """Do it."""
+        return actions.assign(connection, self.incident, self.text, who)
+
+
+class Dispatch(Note, frozen=True, forbid_unknown_fields=True):
+    """Record that somebody (`text`) was sent."""
+
+    def __call__(self, connection: Connection, who: str) -> list[Change]:
+        """Do it."""
+        return actions.dispatch(connection, self.incident, self.text, who)
+
+
+class Close(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Close an incident; with a reason also one that is not cleared."""
+
+    incident: int
+    reason: str = ""
+
+    def __call__(self, connection: Connection, who: str) -> list[Change]:
+        """Do it."""
+        return actions.close(connection, self.incident, who, reason=self.reason)
+
+
+ACTS: Final[dict[str, type[Acknowledge | Shelve | Unshelve | Note | Close]]] = {
+    "acknowledge": Acknowledge,
+    "shelve": Shelve,
+    "unshelve": Unshelve,
+    "note": Note,
+    "assign": Assign,
+    "dispatch": Dispatch,
+    "close": Close,
+}
+
+
+def routes(room: Room) -> APIRouter:
+    """`POST /actions/<what>` → `{"changed": number of alarms}`, or `{"error": …}` with 4xx or 503."""
+    router = APIRouter()
+
+    @router.post("/actions/{what}")
+    async def act(what: str, request: Request) -> JSONResponse:
+        if what not in ACTS:
+            return _refused(404, f"no such act: {what!r}; expected one of {', '.join(ACTS)}")
+        if not _same_origin(request):
+            return _refused(403, "another site may not act here")
+        who = unquote(request.cookies.get("operator", "")).strip()
+        if not who:
+            return _refused(401, "no name: the log needs to know who acts")
+        body = await request.body()
+        if len(body) > _BODY_AT_MOST:
+            return _refused(413, f"expected at most {_BODY_AT_MOST} bytes")
+        try:
+            wish = msgspec.json.decode(body, type=ACTS[what])
+            changes = await room.query(lambda connection: wish(connection, who))
+        except (msgspec.MsgspecError, ActionError) as error:
+            return _refused(400, str(error))
+        except StorageError as error:
+            return _refused(503, str(error))
+        for change in changes:
+            # The page that acted sees it at once, also when Redis is away; the stream brings it to everybody else.
+            room.feed.city.fold(change)
+        try:
+            await asyncio.to_thread(room.live.publish, changes)
+        except LiveError as error:
+            room.feed.links.lost("redis", error)
+        return JSONResponse({"changed": len(changes)})
+
+    return router
+
+
+def _same_origin(request: Request) -> bool:
+    """Whether the request comes from a page of this server; a form of another site can send neither header."""
+    if not request.headers.get("content-type", "").startswith("application/json"):
+        return False
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc == request.headers.get("host")
+
+
+def _refused(status: int, why: str) -> JSONResponse:
+    return JSONResponse({"error": why}, status_code=status)

@@ -1,0 +1,68 @@
+/* Camera tiles: those with fresh pictures take turns; pictures are asked for only when vision has seen a newer one. */
+(function () {
+  "use strict";
+  const IOC = (window.IOC = window.IOC || {});
+  IOC.pages = IOC.pages || [];
+  const TURN_S = 12, PERIOD_S = 10;
+  let root = null, turn = 0, due = 0, shown = [];
+
+  const fresh = (city) => [...city.scenes].filter(([, scene]) => IOC.ageOf(scene.time, PERIOD_S) !== "gone").map(([camera]) => camera).sort();
+
+  /** Cameras of the tiles: the large one moves on every turn, the small ones are those after it. */
+  function choose(city, now) {
+    const list = fresh(city), tiles = root.querySelectorAll(".camera");
+    // While a P1 is open nothing moves away under the operator's eyes.
+    const urgent = [...city.alarms.values()].some((alarm) => alarm.priority === 1 && IOC.unseen(alarm));
+    if (now > due && !urgent) { turn++; due = now + TURN_S; }
+    shown = list.length ? Array.from(tiles, (_, at) => (at < list.length ? list[(turn + at) % list.length] : null)) : [];
+    root.querySelector(".camera-panel").classList.toggle("cameras-none", !list.length);
+    return list;
+  }
+  function draw(now) {
+    if (!root) return;
+    const city = IOC.city, list = choose(city, now), tiles = root.querySelectorAll(".camera");
+    const all = city.kind.reduce((sum, kind, at) => sum + (kind === "camera" && city.health[at] !== 6), 0);
+    IOC.text(document.getElementById("camera-summary"), IOC.t("{n} of {all} with pictures", { n: IOC.number(list.length), all: IOC.number(all) }));
+    if (!list.length) IOC.text(document.getElementById("cameras-empty"), IOC.t("No camera sends pictures that vision has looked at"));
+    tiles.forEach((tile, at) => fill(tile, shown[at], city, now, at));
+  }
+  function fill(tile, camera, city, now, at) {
+    tile.classList.toggle("on", Boolean(camera && tile.dataset.loaded === camera));
+    if (!camera) { tile.dataset.camera = ""; return; }
+    const scene = city.scenes.get(camera), number = IOC.device(camera);
+    const [picture, caption, mark] = tile.children, [name, counts, age] = caption.children;
+    if (tile.dataset.camera !== camera) { tile.dataset.camera = camera; tile.dataset.asked = ""; }
+    // The large picture follows the camera; the small ones are refreshed more slowly.
+    if (tile.dataset.asked !== String(scene.time) && now - Number(tile.dataset.at || 0) > (at ? 3 : .8)) {
+      tile.dataset.asked = scene.time;
+      tile.dataset.at = now;
+      load(tile, picture, camera, scene.time);
+    }
+    tile.dataset.age = IOC.ageOf(scene.time, PERIOD_S);
+    IOC.text(name, number === undefined ? camera : city.name[number]);
+    IOC.text(age, IOC.since(now - scene.time));
+    const seen = Object.entries(scene.counts).filter(([, count]) => count > 0);
+    IOC.text(counts, seen.length ? seen.map(([label, count]) => `${IOC.words.classes[label] || label} ${IOC.number(count)}`).join("  ·  ") : IOC.t("nothing in view"));
+    const recorded = number !== undefined && city.footage[number];
+    if (mark) { mark.hidden = !recorded; IOC.text(mark, recorded ? IOC.t("recorded footage") : ""); mark.title = recorded || ""; }
+  }
+  function load(tile, picture, camera, time) {
+    // A picture is put on the page when it is whole, so that a tile never flickers or shows half a frame.
+    const next = new Image();
+    next.onload = () => {
+      if (tile.dataset.camera !== camera) return;
+      picture.src = next.src;
+      picture.alt = camera;
+      tile.dataset.loaded = camera;
+      tile.classList.add("on");
+    };
+    next.src = `/camera/${encodeURIComponent(camera)}.jpg?t=${time}`;
+  }
+  IOC.pages.push({
+    name: "wall",
+    mount(element) { root = element; due = 0; },
+    unmount() { root = null; },
+    update(what) { if (what.scenes) draw(IOC.now()); },
+    tick(now) { draw(now); },
+  });
+})();
