@@ -18,7 +18,7 @@ def observe(seed: int, station: str, t: float, lat: float, lon: float, effects: 
     lid = 1.0 + 0.45 * cos(2 * pi * (local_hour(t) - 4.5) / 24) + 0.18 * drift(seed, "lid", t, 9 * 3600)
     season = 1.0 + 0.35 * cos(2 * pi * (t / 86_400 / 365.2425 - 0.03))
     cars = busyness(t, lat, lon, effects) * between(0.7, 1.3, seed, "road", station)
-    place = between(0.8, 1.2, seed, "place", station)
+    place = between(0.7, 1.4, seed, "place", station)
     noise = 1 + 0.07 * drift(seed, station, t, 600)
     sunlight = weather.sunshine(seed, t, lat, lon, effects)
     fine = (13.0 + 15.0 * cars) * lid * season * place * washed * noise + total(effects, "smoke", t, lat, lon)

@@ -9,7 +9,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import cv2
 import msgspec
 
 JPEG_QUALITY = 80
@@ -122,6 +121,8 @@ def _cut(video: Path, cache: Path) -> tuple[Path, ...]:
 
 
 def _encode(video: Path, folder: Path) -> None:
+    import cv2  # only the first start needs it, and it would double the simulator's memory for good
+
     capture = cv2.VideoCapture(str(video))
     step = max(1.0, capture.get(cv2.CAP_PROP_FPS) / FRAMES_PER_SECOND)
     due, number = 0.0, 0

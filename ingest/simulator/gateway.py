@@ -38,6 +38,7 @@ class Gateway:
         self.sites = tuple(sites)
         self.clip = clip
         self.is_cut = False
+        self._known = False
         self._offline = offline
         self._boot = boot
         self._seq = dict.fromkeys((site.id for site in sites), 0)
@@ -46,6 +47,7 @@ class Gateway:
         self.link = Link(address, f"sim-{name}", on_up=self._up, lost=lost, will=will)
 
     def _up(self) -> None:
+        self._known = True
         if self._introducing is not None:
             self._introducing.cancel()
         self._introducing = asyncio.get_running_loop().create_task(self._introduce())
@@ -63,8 +65,8 @@ class Gateway:
         self.link.publish(topics.build(site.id, "state"), messages.state(word, reason, int(time.time() * 1000)))
 
     def report(self, site: Site, ts_ms: int, values: Values) -> None:
-        """Send one set of readings; nothing while the power is cut."""
-        if values and not self.is_cut:
+        """Send one set of readings; nothing while the power is cut, nor before the device has once introduced itself."""
+        if values and self._known and not self.is_cut:
             self._seq[site.id] += 1
             payload = messages.telemetry(ts_ms, values, self._boot, self._seq[site.id])
             self.link.publish(topics.build(site.id, "telemetry"), payload)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
@@ -28,6 +29,8 @@ from ioc.service import LogOnce
 #: Where the storm is worst: Thảo Điền, in the ward of An Khánh.
 LAT, LON = 10.8045, 106.7345
 HELLO_S = 6.0
+#: How long a sentence waits for the reading that proves it.
+QUOTE_S = 16.0
 #: Water stands this high at the worst gauge: above the third alert level.
 FLOOD_M = 1.72
 SURGE_M = 1.55
@@ -94,7 +97,7 @@ def plan(seed: int, cast: Cast, start: float, length: float) -> Effects:
     surge = max(0.25, min(0.9, SURGE_M - lowest(cast.tide)))
     pond = max(0.3, FLOOD_M - lowest(cast.gauge) - surge)
     effects = [
-        spell("surge", 0.0, 0.90, amount=surge, radius_m=6000, rise_s=0.2 * length, fall_s=0.2 * length),
+        spell("surge", 0.0, 0.90, amount=surge, radius_m=2600, rise_s=0.2 * length, fall_s=0.2 * length),
         spell("rain", 0.06, 0.62, amount=105, radius_m=3500, rise_s=0.08 * length, fall_s=0.15 * length),
         spell("pond", 0.14, 0.88, amount=pond, radius_m=1100, rise_s=0.16 * length, fall_s=0.2 * length),
         spell("jam", 0.18, 0.94, amount=1.0, radius_m=1500, rise_s=0.06 * length, fall_s=0.08 * length),
@@ -116,7 +119,7 @@ def narrate(cast: Cast) -> tuple[Beat, ...]:
         ),
         Beat(
             0.10,
-            Label("Mưa rất to trút xuống Thảo Điền – Hiệp Bình.", "Torrential rain over Thảo Điền and Hiệp Bình."),
+            Label("Mưa rất to trút xuống Thảo Điền và ven sông.", "Torrential rain over Thảo Điền and the river bank."),
             (cast.rain.id,),
         ),
         Beat(
@@ -167,6 +170,7 @@ class _Teller:
     def __init__(self, address: BrokerAddress) -> None:
         self.status: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
         self.readings: dict[str, Values] = {}
+        self._news = asyncio.Event()
         self.link = Link(
             address,
             f"storm-{time.time_ns():x}",
@@ -183,8 +187,17 @@ class _Teller:
             return
         try:
             self.readings[topics.parse(topic).device] = msgspec.json.decode(payload, type=_Telemetry).values
+            self._news.set()
         except (msgspec.MsgspecError, TopicError):
             return  # buffered readings, or a device that is none of ours: the story does not quote them
+
+    async def hear(self, device: str, seconds: float) -> None:
+        """Wait for a first reading of ``device``, but no longer than ``seconds``."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while device not in self.readings:
+                    self._news.clear()
+                    await self._news.wait()
 
     def say(self, effects: Effects) -> None:
         """Set what holds from now on."""
@@ -245,6 +258,7 @@ async def _print(
         if language in ("en", "both"):
             console.print(f"{clock if language == 'en' else '    '}  [cyan]{beat.text.en}[/cyan]", soft_wrap=True)
         for device in beat.devices:
+            await teller.hear(device, min(QUOTE_S, 0.05 * length))
             console.print(
                 f"      [dim]{_quote(city, device, teller.readings.get(device), language)}[/dim]", soft_wrap=True
             )

@@ -11,7 +11,7 @@ from ingest.simulator.noise import between, drift, local_day, local_hour, unit
 from ingest.simulator.weather import rainfall
 
 #: Peaks of a working day: hour, height, width in hours. Motorbikes make the evening one long.
-WORKDAY = ((7.3, 0.62, 0.95), (17.6, 0.66, 1.25), (12.0, 0.24, 2.6), (20.0, 0.20, 1.8))
+WORKDAY = ((7.3, 0.68, 0.95), (17.6, 0.76, 1.25), (12.0, 0.24, 2.6), (20.0, 0.20, 1.8))
 WEEKEND = ((9.5, 0.36, 2.2), (17.5, 0.45, 2.4), (20.0, 0.28, 1.8))
 NIGHT = 0.05
 INCIDENT_BLOCK_S = 4 * 3600.0
@@ -54,7 +54,7 @@ def flow(seed: int, point: str, t: float, lat: float, lon: float, effects: Effec
     lanes = 2 + int(3 * unit(seed, "lanes", point))
     capacity = lanes * between(26, 38, seed, "capacity", point)  # motorbikes ride abreast: high for a lane
     free = between(42, 62, seed, "free", point)
-    wish = demand(t) * between(0.72, 1.02, seed, "busy", point) * (1 + 0.10 * drift(seed, point, t, 420))
+    wish = demand(t) * between(0.6, 1.12, seed, "busy", point) * (1 + 0.10 * drift(seed, point, t, 420))
     open_share = 1 - capacity_lost(seed, point, t, lat, lon, effects)
     # A blocked road queues whatever the demand: even at night those who come cannot leave.
     blocked = min(1.0, total(effects, "jam", t, lat, lon))

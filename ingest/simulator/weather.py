@@ -62,8 +62,8 @@ def cells(seed: int, day: int) -> tuple[Cell, ...]:
                 lon=between(106.66, 106.82, seed, *key, "lon"),
                 north_ms=between(-0.5, 2.0, seed, *key, "north"),
                 east_ms=between(0.5, 3.5, seed, *key, "east"),
-                radius_m=between(1800, 4500, seed, *key, "radius"),
-                peak_mm_h=between(12, 62, seed, *key, "peak"),
+                radius_m=between(2500, 6500, seed, *key, "radius"),
+                peak_mm_h=between(14, 75, seed, *key, "peak"),
             )
         )
     return tuple(found)
