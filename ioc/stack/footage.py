@@ -58,7 +58,8 @@ def _take(cache: Path, media: Path) -> None:
 
 def _video(progress: Progress, work: Path, media: Path) -> None:
     """Unpack the one file out of Debian's opencv-doc."""
-    (deb,) = Archive(progress, work / "apt").download(work / "debs", "opencv-doc")
+    (deb,) = Archive(progress, build_cache() / "apt").download(work / "debs", "opencv-doc")
+    progress.say(f"unpacking {VIDEO}")
     progress.run("sh", "-c", f"dpkg-deb --fsys-tarfile '{deb}' | tar -x -C '{work}' --wildcards '*/{VIDEO}'")
     found = next(work.glob(f"usr/**/{VIDEO}"), None)
     if found is None:

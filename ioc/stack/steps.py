@@ -53,10 +53,12 @@ class Progress:
         self._live = sys.stdout.isatty()
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
+        self._note = ""
         self._print(f"… {title}")
 
     def say(self, note: str) -> None:
         """Show what the step does now."""
+        self._note = note
         self._print(f"… {self._title} ({self._seconds()}): {note}")
 
     def done(self) -> None:
@@ -116,8 +118,8 @@ class Progress:
             except subprocess.TimeoutExpired:
                 if self._live or time.monotonic() - self._told > SILENCE_S:
                     self._told = time.monotonic()
-                    last = tail(self.log, 1)
-                    self._print(f"… {self._title} ({self._seconds()}): {last}")
+                    last = tail(self.log, 1).strip()
+                    self._print(f"… {self._title} ({self._seconds()}): {self._note if last.startswith('$') else last}")
             else:
                 return
 

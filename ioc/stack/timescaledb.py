@@ -23,6 +23,8 @@ from ioc.stack.steps import Progress
 
 #: PostgreSQL versions that Debian's source of TimescaleDB supports.
 SUPPORTED = range(14, 18)
+#: Packages of headers that those of PostgreSQL's server include.
+HEADERS = ("libpq-dev", "libssl-dev", "krb5-multidev", "libkrb5-dev")
 #: Newest PostgreSQL that is looked for in the distribution.
 NEWEST = 20
 
@@ -124,12 +126,9 @@ def _build(progress: Progress, server: Path) -> Path:
                 tree / "usr" / part / "postgresql" / server.name,
                 symlinks=True,
             )
-        archive = Archive(progress, work / "apt")
+        archive = Archive(progress, cache / "apt")
         # Headers only, and beside the build: nothing of this is installed.
-        headers = archive.download(
-            work / "debs", f"postgresql-server-dev-{server.name}", "krb5-multidev", "libkrb5-dev", "libssl-dev"
-        )
-        for deb in headers:
+        for deb in archive.download(work / "debs", f"postgresql-server-dev-{server.name}", *HEADERS):
             progress.run("dpkg-deb", "-x", deb, tree)
         source = archive.source(work / "source", "timescaledb")
         include = tree / "usr" / "include"
