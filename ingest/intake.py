@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, NoReturn, get_args
+from typing import Any, Final, NoReturn, cast, get_args
 
 from ingest.batch import Batch, Sighting
 from ingest.clock import Clocks, device_time
@@ -120,7 +120,7 @@ class Intake:
         Raises:
             RejectedError: `value`, `encoding` or `time`.
         """
-        if state not in STATES:
+        if not isinstance(state, str) or state not in STATES:
             raise RejectedError("value", f"state: got {shorten(state)}, expected one of {', '.join(sorted(STATES))}")
         if "\0" in reason:
             raise RejectedError("encoding", "reason: a string with a NUL")
@@ -131,7 +131,7 @@ class Intake:
             time = received
             self.batch.unstamped[len(self.batch.states)] = self._redelivered
             self.batch.seen.setdefault(device, Sighting(received)).received = received
-        self.batch.states.append(DeviceState(time, device, state, printable(reason, 200), received))
+        self.batch.states.append(DeviceState(time, device, cast("State", state), printable(reason, 200), received))
         self.batch.states_of.append(self._origin)
 
     def announce(self, announcement: Announcement) -> None:

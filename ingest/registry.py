@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from math import inf
 from typing import Final
 
 from ingest.batch import Sighting
@@ -34,10 +35,11 @@ class Registry:
 class Sights:
     """Sightings that wait to be written, so that thirty-five rows a second are not rewritten for nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._waiting: dict[str, Sight] = {}
         self._written: dict[str, float] = {}
-        self._scanned = -_SCAN_EVERY_S
+        self._scanned = -inf
 
     def note(self, seen: dict[str, Sighting]) -> None:
         """Add what a batch saw."""
@@ -50,7 +52,7 @@ class Sights:
 
     def due(self, *, everything: bool = False) -> list[Sight]:
         """What should be written now."""
-        now = time.monotonic()
+        now = self._clock()
         if everything:
             return list(self._waiting.values())
         if now - self._scanned < _SCAN_EVERY_S:
@@ -62,7 +64,7 @@ class Sights:
 
     def done(self, sights: Iterable[Sight]) -> None:
         """They were committed."""
-        now = time.monotonic()
+        now = self._clock()
         for sight in sights:
             self._written[sight.device] = now
             if self._waiting.get(sight.device) == sight:

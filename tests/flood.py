@@ -1,4 +1,4 @@
-"""A publisher fast enough to load a broker from Python: QoS 1 packets written in blocks, with a ledger of what was acknowledged."""
+"""A publisher fast enough to load a broker from Python: QoS 1 packets in blocks, with a ledger of what was acknowledged."""
 
 from __future__ import annotations
 
@@ -35,7 +35,11 @@ class Flood:
         self.sent_again = 0
 
     def publish(
-        self, messages: Sequence[tuple[str, bytes]], *, rate: float | None = None, until: Callable[[], bool] = lambda: False
+        self,
+        messages: Sequence[tuple[str, bytes]],
+        *,
+        rate: float | None = None,
+        until: Callable[[], bool] = lambda: False,
     ) -> None:
         """Publish them all, or until told to stop, at `rate` a second or as fast as the broker takes them."""
         at, waiting = 0, {}
@@ -70,7 +74,9 @@ class Flood:
                     block.append(packet(*messages[at], mid))
                     at += 1
                 out = b"".join(block)
-            readable, writable, _ = select.select([connection], [connection] if out else [], [], 0.002 if rate else 0.05)
+            readable, writable, _ = select.select(
+                [connection], [connection] if out else [], [], 0.002 if rate else 0.05
+            )
             if writable:
                 out = out[connection.send(out) :]
             if readable:

@@ -1,0 +1,73 @@
+"""Device time: pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.clock import Clocks, device_time
+from ioc.errors import RejectedError
+
+NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
+
+
+@given(st.integers(0, 253_402_300_799_999))
+def test_device_time_milliseconds_round_trip(stamp: int) -> None:
+    """Epoch milliseconds come back to the millisecond."""
+    time = device_time(stamp)
+    assert round((time - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(milliseconds=1)) == stamp
+
+
+@pytest.mark.parametrize(
+    "raw", ["2026-07-01T19:00:00+07:00", "2026-07-01T12:00:00Z", "20260701T120000Z", 1782907200000, 1782907200000.0]
+)
+def test_device_time_good(raw: Any) -> None:
+    """Epoch milliseconds and ISO-8601 with a zone name the same moment."""
+    assert device_time(raw) == NOON
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        None,
+        "",
+        "noon",
+        "2026-07-01T12:00:00",
+        "2026-07-01",
+        "0001-01-01T00:00:00+14:00",
+        True,
+        -1,
+        10**18,
+        10**400,
+        float("nan"),
+        float("inf"),
+        [],
+        {},
+    ],
+)
+def test_device_time_bad(raw: Any) -> None:
+    """What is no time is rejected as such."""
+    with pytest.raises(RejectedError) as caught:
+        device_time(raw)
+    assert caught.value.reason == "time"
+
+
+def test_believed_spans_the_settings() -> None:
+    """The span that is believed reaches as far as the settings say, both ways."""
+    earliest, latest = Clocks(ahead_s=300, behind_s=3600).believed(NOON)
+    assert latest - NOON.timestamp() * 1000 == 300_000
+    assert NOON.timestamp() * 1000 - earliest == 3_600_000
+
+
+@given(st.lists(st.integers(-5, 5), min_size=1, max_size=50))
+def test_free_time_never_meets(steps: list[int]) -> None:
+    """Receive times given to one measure are all different, also when our clock steps back."""
+    clocks, received, given_out = Clocks(ahead_s=1, behind_s=1), NOON, []
+    for step in steps:
+        received += timedelta(microseconds=step)
+        given_out.append(clocks.free_time("d", "pm25", received))
+    assert len(set(given_out)) == len(given_out)
