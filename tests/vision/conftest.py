@@ -8,7 +8,6 @@ street     session  a real photograph with vehicles or people in it, as JPEG byt
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import shutil
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from ioc.settings import Settings
+from tests.vision.photograph import photographs
 from vision.engine import open_detector
 from vision.engine.detector import Detector
 from vision.manifest import MANIFEST, OWN_WEIGHTS
@@ -64,12 +64,7 @@ def detector(weights: Path) -> Iterator[Detector]:
 
 @pytest.fixture(scope="session")
 def street() -> bytes:
-    package = importlib.util.find_spec("ultralytics")
-    places = [Settings().home / "media" / "bus.jpg"]
-    if package is not None and package.origin is not None:
-        places.append(Path(package.origin).parent / "assets" / "bus.jpg")
-    places += sorted((Settings().data_dir / "hcmc-traffic" / "images").glob("*.jpg"))[100:101]
-    for place in places:
-        if place.is_file():
-            return place.read_bytes()
-    pytest.skip("no photograph: neither .ioc/media/bus.jpg, nor ultralytics' assets, nor the data folder")
+    found = photographs()
+    if not found:
+        pytest.skip("no photograph: neither .ioc/media/bus.jpg, nor ultralytics' assets, nor the data folder")
+    return found[0].read_bytes()
