@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, cast
@@ -18,7 +19,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboards import actions, pictures, shell
+from dashboards import actions, figures, pictures, shell
 from dashboards.feed import Feed, running
 from dashboards.room import Room
 from dashboards.trends import Trends
@@ -93,6 +94,7 @@ def build(settings: Settings) -> FastAPI:
         add_log_handler=False,
     )
     site.layout = shell.frame
+    server.state.site = site
     return server
 
 
@@ -100,10 +102,22 @@ def build(settings: Settings) -> FastAPI:
 async def _lifespan(server: FastAPI) -> AsyncIterator[None]:
     room: Room = server.state.room
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "dashboards"))
-    async with running(room.feed):
+    await _prepare(server.state.site)
+    async with running(room.feed), figures.running(room):
         yield
     room.pool.close()
     room.live.close()
+
+
+async def _prepare(site: Site) -> None:
+    """Let Dash register its assets and the pages' router now.
+
+    It does so before its first answer to "/" or "/_dash-…" only; a first visitor of any other page would get one without styles.
+    """
+    for hook in site.backend._before_request_funcs:  # type: ignore[attr-defined]  # noqa: SLF001
+        answer = hook()
+        if inspect.isawaitable(answer):
+            await answer
 
 
 def _add_feed(server: FastAPI, feed: Feed) -> None:

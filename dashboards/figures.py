@@ -14,6 +14,8 @@ from ioc import kpis
 from ioc.errors import StorageError
 
 EVERY_S: Final = 10.0
+#: The pause is at least this many times what computing took, so that a large city's figures never keep TimescaleDB busy.
+_REST: Final = 8.0
 #: Points of a tile's trend, one a minute: the last hour since this process began, and never more than it saw.
 POINTS: Final = 60
 _POINT_S: Final = 60.0
@@ -52,6 +54,7 @@ async def running(room: Room) -> AsyncIterator[None]:
 async def _follow(room: Room) -> None:
     trends = Trends()
     while True:
+        began = time.monotonic()
         try:
             values = await room.query(kpis.compute)
         except StorageError as error:
@@ -59,10 +62,10 @@ async def _follow(room: Room) -> None:
         else:
             now = time.time()
             room.feed.tell("kpis", [_row(value, trends, now) for value in values])
-        await asyncio.sleep(EVERY_S)
+        await asyncio.sleep(max(EVERY_S, _REST * (time.monotonic() - began)))
 
 
-def _row(value: Any, trends: Trends, now: float) -> dict[str, Any]:
+def _row(value: kpis.KpiValue, trends: Trends, now: float) -> dict[str, Any]:
     return {
         "key": value.key,
         "value": value.value,

@@ -31,12 +31,14 @@ class Trend(msgspec.Struct, frozen=True):
 
     Attributes:
         title: a message.
+        kpi: the key figure whose present value stands above the chart.
         limits: rules whose limits are drawn as lines, by key.
         least: the axis spans at least this much, so that a calm day looks calm.
     """
 
     key: str
     title: str
+    kpi: str
     measure: str
     kinds: tuple[str, ...]
     figure: Literal["max", "avg", "min"]
@@ -48,14 +50,24 @@ TRENDS: Final = (
     Trend(
         "water",
         "Highest water level",
+        "water_highest",
         "waterLevel",
         ("flood_gauge", "tide_gauge"),
         "max",
         ("water_alert_1", "water_alert_2", "water_alert_3"),
         (0.8, 1.75),
     ),
-    Trend("air", "Mean PM2.5", "pm25", ("air_station",), "avg", ("pm25_high",), (0, 90)),
-    Trend("speed", "Mean traffic speed", "averageVehicleSpeed", ("traffic_detector",), "avg", ("slow",), (0, 45)),
+    Trend("air", "Mean PM2.5", "pm25_mean", "pm25", ("air_station",), "avg", ("pm25_high",), (0, 90)),
+    Trend(
+        "speed",
+        "Mean traffic speed",
+        "traffic_speed",
+        "averageVehicleSpeed",
+        ("traffic_detector",),
+        "avg",
+        ("slow",),
+        (0, 45),
+    ),
 )
 
 _SQL: Final = {
@@ -152,12 +164,12 @@ def draw(trend: Trend, points: list[Point], words: Translator) -> dict[str, Any]
             "bgcolor": "rgba(0,0,0,0.01)",
             "text": rule.label.in_language(words.language),
             "showarrow": False,
-            "font": {"size": 17},
+            "font": {"size": 18},
         }
         for rule, _ in limits[-1:]
     ]
     layout = chart_layout(
-        font={"family": "Inter Variable, sans-serif", "size": 17},
+        font={"family": "Inter Variable, sans-serif", "size": 18},
         margin={"l": 12, "r": 14, "t": 6, "b": 28},
         shapes=shapes,
         annotations=notes,

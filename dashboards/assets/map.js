@@ -132,12 +132,12 @@
     if (group.look === "lit") {
       // The glow: two wide faint passes; where lamps stand close the road itself shines.
       pen.fillStyle = c.lamp;
-      pen.globalAlpha = c.light ? .05 : .045;
-      squares(pen, group.points, .3 * u);
-      pen.globalAlpha = c.light ? .10 : .10;
+      pen.globalAlpha = c.light ? .05 : .06;
+      squares(pen, group.points, .34 * u);
+      pen.globalAlpha = c.light ? .10 : .13;
       squares(pen, group.points, .16 * u);
       pen.globalAlpha = c.light ? .9 : .95;
-      squares(pen, group.points, .055 * u);
+      squares(pen, group.points, .065 * u);
       pen.globalAlpha = 1;
     } else if (group.look === "off") {
       pen.fillStyle = c.calm;
@@ -209,20 +209,24 @@
       const left = x[at] * v.scale - v.left, top = y[at] * v.scale - v.top;
       const key = `${Math.floor(left / cell)}/${Math.floor(top / cell)}`;
       let mark = cells.get(key);
-      if (!mark) cells.set(key, (mark = { left, top, priority: 9, unseen: false, devices: new Set() }));
+      if (!mark) cells.set(key, (mark = { left, top, priority: 9, unseen: false, standing: false, devices: new Set() }));
       mark.devices.add(alarm.device);
       const unseen = IOC.unseen(alarm);
-      if (alarm.priority < mark.priority || (alarm.priority === mark.priority && unseen && !mark.unseen)) Object.assign(mark, { left, top, priority: alarm.priority, unseen });
+      if (alarm.priority < mark.priority || (alarm.priority === mark.priority && ((unseen && !mark.unseen) || (alarm.state === "unacknowledged" && !mark.standing)))) Object.assign(mark, { left, top, priority: alarm.priority, unseen, standing: alarm.state === "unacknowledged" });
     }
     const marks = [...cells.values()].sort((a, b) => b.priority - a.priority);
     // Names first, then the marks above them.
+    const names = [];
     pen.textAlign = "center";
     pen.lineJoin = "round";
     for (const [code, ward] of Object.entries(IOC.words.wards)) {
       const point = map.latLngToContainerPoint([ward.lat, ward.lon]), width = ward.name.length * label * .3;
-      // A name gives way to the marks of alarms.
-      const free = [0, 2.6, -2.4, 4.2, -4].find((by) => marks.every((mark) => Math.abs(mark.left - point.x) > width + 1.4 * u || Math.abs(mark.top - point.y - by * u + .4 * u) > 1.9 * u));
+      // A name gives way to the marks of alarms, and to names that stand already.
+      const clear = (by) => marks.every((mark) => Math.abs(mark.left - point.x) > width + 1.4 * u || Math.abs(mark.top - point.y - by * u + .4 * u) > 1.9 * u)
+        && names.every((name) => Math.abs(name.x - point.x) > width + name.width || Math.abs(name.y - point.y - by * u) > 1.3 * u);
+      const free = [0, 2.6, -2.4, 4.2, -4, 1.3, -1.3].find(clear);
       point.y += (free || 0) * u;
+      names.push({ x: point.x, y: point.y, width });
       pen.font = `600 ${label * 1.02}px ${css.fontFamily}`;
       pen.strokeStyle = c.ward;
       pen.lineWidth = label * .28;
@@ -239,7 +243,7 @@
     const colour = c[`p${mark.priority}`], r = (mark.priority === 1 ? 1.15 : mark.priority === 2 ? 1 : .78) * u;
     pen.save();
     pen.translate(mark.left, mark.top);
-    if (mark.unseen) {
+    if (mark.standing) {
       pen.fillStyle = colour;
       pen.globalAlpha = .2;
       pen.beginPath();
@@ -256,12 +260,12 @@
     pen.lineWidth = .34 * u;
     pen.strokeStyle = c.ward;
     pen.stroke();
-    pen.fillStyle = mark.unseen ? colour : c.ward;
+    pen.fillStyle = mark.standing ? colour : c.ward;
     pen.fill();
     pen.lineWidth = .14 * u;
     pen.strokeStyle = colour;
     pen.stroke();
-    pen.fillStyle = mark.unseen ? c.ink : colour;
+    pen.fillStyle = mark.standing ? c.ink : colour;
     pen.font = `800 ${r * (mark.priority === 1 ? .95 : 1.05)}px ${font}`;
     pen.textAlign = "center";
     pen.textBaseline = "middle";

@@ -63,14 +63,22 @@
   }
 
   // --- KPI tiles --------------------------------------------------------------------------------------------------------
+  const PERIOD_S = 60; // each is computed every ten seconds, from readings that are at most a minute apart
   function kpis(city) {
     for (const row of city.kpis) {
-      const tile = root.querySelector(`[data-kpi="${row.key}"]`);
-      if (!tile) continue;
-      const decimals = Number(tile.dataset.decimals);
-      tile.dataset.band = row.band || "";
-      IOC.put(tile, row.value === null ? "–" : IOC.number(row.value, decimals), row.time, 60);
-      line(tile.querySelector(".kpi-trend"), row.trend || []);
+      for (const value of root.querySelectorAll(`[data-value="${row.key}"]`)) {
+        const tile = value.closest(".panel");
+        tile.dataset.band = row.band;
+        if (row.value === null) {
+          // Nothing to tell (no lamp is to be lit by day) is not the same as something lost.
+          delete value.dataset.time;
+          value.dataset.age = "none";
+          IOC.text(value.querySelector(".figure"), "–");
+          IOC.text(value.querySelector(".age"), "");
+        } else IOC.put(value, IOC.number(row.value, Number(value.dataset.decimals)), row.time, PERIOD_S);
+        const trend = tile.querySelector(".kpi-trend");
+        if (trend) line(trend, row.trend);
+      }
     }
   }
   function line(canvas, points) {
@@ -79,7 +87,7 @@
     canvas.width = width;
     canvas.height = height;
     if (points.length < 2) return;
-    const pen = canvas.getContext("2d"), pad = height * .1;
+    const pen = canvas.getContext("2d"), pad = height * .16;
     const from = points[0][0], to = points[points.length - 1][0], values = points.map((point) => point[1]);
     let low = Math.min(...values), high = Math.max(...values);
     // A still figure is a level line in the middle, not noise blown up to the height of the tile.
@@ -87,13 +95,13 @@
     if (high - low < least) { const middle = (high + low) / 2; low = middle - least / 2; high = middle + least / 2; }
     const at = ([time, value]) => [(time - from) / (to - from || 1) * (width - 2 * pad) + pad, height - pad - (value - low) / (high - low) * (height - 2 * pad)];
     pen.strokeStyle = getComputedStyle(canvas).getPropertyValue("--calm");
-    pen.lineWidth = Math.max(1.5, height * .05);
+    pen.lineWidth = Math.max(1.5, height * .09);
     pen.lineJoin = pen.lineCap = "round";
     pen.beginPath();
     points.forEach((point, index) => pen[index ? "lineTo" : "moveTo"](...at(point)));
     pen.stroke();
     pen.beginPath();
-    pen.arc(...at(points[points.length - 1]), height * .07, 0, 7);
+    pen.arc(...at(points[points.length - 1]), height * .14, 0, 7);
     pen.fillStyle = pen.strokeStyle;
     pen.fill();
   }
@@ -168,7 +176,8 @@
     if (first) {
       const at = IOC.device(first.device), count = new Set(alarms.map((alarm) => alarm.device)).size;
       const value = first.value !== null && first.measure ? IOC.reading(first.measure, first.value) : null;
-      const figure = value ? ` ${value.figure} ${value.unit}`.trimEnd() : "";
+      const states = first.measure && IOC.words.measures[first.measure].states.length;
+      const figure = value ? `${states ? " · " : " "}${value.figure} ${value.unit}`.trimEnd() : "";
       const rule = IOC.words.rules[first.rule] || first.rule;
       said = count > 1 ? `${IOC.number(count)}× ${rule}` : `${rule}${figure} · ${at === undefined ? first.device : IOC.city.name[at]}`;
     }
@@ -253,7 +262,7 @@
     if (!button) return;
     const blocked = !muted && (!audio || audio.state !== "running");
     button.dataset.sound = muted ? "off" : blocked ? "blocked" : "on";
-    IOC.text(button, IOC.t(muted ? "Sound off" : blocked ? "Sound blocked: click here" : "Sound on"));
+    IOC.text(button, IOC.t(muted ? "Sound off" : blocked ? "Click for sound" : "Sound on"));
   }
   document.addEventListener("click", (event) => {
     if (!root) return;

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dash import dcc, html
 
-from dashboards.trends import Trend
+from dashboards.components.kpi_tile import kpi_value
+from dashboards.trends import HOURS, Trend
 from ioc.i18n import Translator
+from ioc.kpis import KPIS
 
 
 def trend_chart(words: Translator, trend: Trend) -> html.Section:
@@ -14,8 +16,10 @@ def trend_chart(words: Translator, trend: Trend) -> html.Section:
         [
             html.Header(
                 [
-                    html.H2(words(trend.title)),
-                    html.Span(words("last {n} h", n=6), className="muted trend-span"),
+                    html.Div(
+                        [html.H2(words(trend.title)), html.Span(words("last {n} h", n=HOURS), className="trend-span")]
+                    ),
+                    kpi_value(words, KPIS[trend.kpi]),
                 ],
                 className="panel-head",
             ),

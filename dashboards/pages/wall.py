@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import dash
 from dash import ClientsideFunction, Input, Output, clientside_callback, dcc, html
@@ -11,11 +11,16 @@ from dashboards import shell
 from dashboards.components.alarm_list import alarm_list
 from dashboards.components.camera_tile import camera_tiles
 from dashboards.components.city_map import city_map
+from dashboards.components.kpi_tile import kpi_tile
 from dashboards.components.trend import trend_chart
 from dashboards.components.wall_header import wall_header
 from dashboards.room import room
 from dashboards.trends import TRENDS, draw
 from ioc.errors import StorageError
+from ioc.kpis import KPIS
+
+#: The key figures of the wall; water, dust and speed stand above their charts.
+TILES: Final = ("aqi_worst", "rain_highest", "vehicles_in_view", "energy_today", "devices_online", "cameras_online")
 
 dash.register_page(__name__, path="/", title="Thủ Đức")
 
@@ -31,7 +36,7 @@ def layout(**query: str) -> html.Main:
             [
                 html.Section(
                     [
-                        html.Div([], className="kpis"),
+                        html.Div([kpi_tile(words, KPIS[key]) for key in TILES], className="kpis"),
                         html.Div([trend_chart(words, trend) for trend in TRENDS], className="trends"),
                         dcc.Store(id="figures"),
                         dcc.Interval(id="trends-due", interval=60_000),
