@@ -30,9 +30,13 @@ SHOWING = (
 
 
 class Clip(msgspec.Struct, frozen=True):
-    """Pictures shown in a loop by one camera: JPEG files in their order, and where they come from."""
+    """Pictures shown in a loop by one camera: JPEG files in their order, and where they come from.
+
+    ``footage`` says so in Vietnamese, ``footage_en`` in English.
+    """
 
     footage: str
+    footage_en: str
     source: str
     licence: str
     frames: tuple[Path, ...]
@@ -60,6 +64,7 @@ def _junctions(folder: Path) -> list[Clip]:
         frames = tuple(sorted(folder.glob(f"{camera}_*.jpg")))
         found += [
             Clip(
+                f"Ghi sẵn tại một nút giao ở TP.HCM ({camera}, đoạn {part + 1}/{parts}), không phải tại điểm này",
                 f"Recorded at a junction of Ho Chi Minh City ({camera}, part {part + 1} of {parts}), not at this point",
                 "minhtrietcancode/vietnamese-vehicle-detection",
                 "not stated",
@@ -74,15 +79,17 @@ def _cars(video: Path, cache: Path) -> list[Clip]:
     if not video.is_file():
         return []
     frames = _cut(video, cache)
-    text = "Recorded car park (car-detection.mp4), not at this point"
-    return [Clip(text, "intel-iot-devkit/sample-videos", "CC-BY-4.0", frames)] if frames else []
+    vi = "Ghi sẵn, xe nhìn từ trên cao (car-detection.mp4), không phải tại điểm này"
+    en = "Recorded cars from above (car-detection.mp4), not at this point"
+    return [Clip(vi, en, "intel-iot-devkit/sample-videos", "CC-BY-4.0", frames)] if frames else []
 
 
 def _people(video: Path, cache: Path, parts: int) -> list[Clip]:
     frames = _cut(video, cache)
     return [
         Clip(
-            f"Recorded campus (vtest.avi, part {part + 1} of {parts}), not at this point",
+            f"Ghi sẵn, người đi bộ (vtest.avi, đoạn {part + 1}/{parts}), không phải tại điểm này",
+            f"Recorded pedestrians (vtest.avi, part {part + 1} of {parts}), not at this point",
             "OpenCV sample data (Debian opencv-doc)",
             "Apache-2.0",
             frames[len(frames) * part // parts : len(frames) * (part + 1) // parts],
@@ -94,6 +101,7 @@ def _people(video: Path, cache: Path, parts: int) -> list[Clip]:
 def _stills(media: Path) -> list[Clip]:
     return [
         Clip(
+            f"Ảnh tĩnh có sẵn ({path.name}), không phải tại điểm này",
             f"Still picture ({path.name}), not at this point",
             "ultralytics assets",
             "AGPL-3.0",

@@ -54,9 +54,13 @@ class Gateway:
 
     async def _introduce(self) -> None:
         """Announce every device and say its state; again after every reconnection, for the broker may have forgotten."""
-        word = "offline" if self._offline else "online"
         for number, site in enumerate(self.sites, 1):
             self.link.publish(topics.build(site.id, "announce"), messages.announce(site, self.clip), retain=True)
+            if number % CHUNK == 0:
+                await asyncio.sleep(PAUSE_S)
+        # Lamps first, their cabinet last: once it is back, nothing below it is still missing.
+        word = "offline" if self._offline else "online"
+        for number, site in enumerate(reversed(self.sites), 1):
             self._say(site, word, self._offline)
             if number % CHUNK == 0:
                 await asyncio.sleep(PAUSE_S)
@@ -92,13 +96,16 @@ class Gateway:
         self.link.mend()
 
     async def close(self) -> None:
-        """Say that the devices are gone, then leave in order. Lamps are their cabinet's: they are not named singly."""
+        """Take the devices out of service, then leave in order: a stop that is meant is no failure of 300 devices.
+
+        Lamps go with their cabinet and are not named singly.
+        """
         if self._introducing is not None:
             self._introducing.cancel()
         if self.link.is_up and not self._offline:
             for site in self.sites:
                 if not site.parent:
-                    self._say(site, "offline", "stopped")
+                    self._say(site, "maintenance", "stopped")
         await self.link.close()
 
 

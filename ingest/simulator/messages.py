@@ -18,9 +18,14 @@ def announce(site: Site, clip: Clip | None = None) -> bytes:
     """Who a device is and where it stands; a camera says what its footage is."""
     attrs: dict[str, str | bool | float] = {"simulated": True}
     if site.kind == "tide_gauge":
-        attrs["model"] = "approximate harmonic tide, not a tide table"
+        attrs["model"] = "thủy triều gần đúng, không phải bảng thủy triều · approximate tide, not a tide table"
     if clip is not None:
-        attrs |= {"footage": clip.footage, "footage_source": clip.source, "footage_licence": clip.licence}
+        attrs |= {
+            "footage": clip.footage,
+            "footage_en": clip.footage_en,
+            "footage_source": clip.source,
+            "footage_licence": clip.licence,
+        }
     body: dict[str, Any] = {"kind": site.kind, "name": site.name, "lat": site.lat, "lon": site.lon}
     if site.parent:
         body["parent"] = site.parent

@@ -368,7 +368,8 @@ def test_simulator_speaks_as_devices_do(broker: BrokerServer, listener: Listener
         assert not [topic for topic, _, _ in listener.heard if "/frame/" in topic]
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == 0
-        listener.wait(lambda: dict(listener.on("state"))["tide-01"].get("reason") == "stopped")
+        left = {site.id for site in (*SMALL.cabinets, *SMALL.sensors, *SMALL.bins)}
+        listener.wait(lambda: {d for d, said in listener.on("state") if said["state"] == "maintenance"} == left)
         assert not [said for _, said in listener.on("state") if said.get("reason") == "lwt"]
 
 
