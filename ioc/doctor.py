@@ -73,7 +73,7 @@ def examine(settings: Settings) -> list[Finding]:
         lambda: _database(settings),
         lambda: _broker(settings),
         lambda: _redis(settings, home),
-        lambda: _model(settings),
+        lambda: examine_model(settings),
         lambda: _footage(home),
         lambda: _disk(home),
         _clock,
@@ -228,7 +228,7 @@ def _installed(subject: str, program: str, package: str) -> Iterator[Finding]:
         yield Finding(subject, "fault", str(error), "`make setup`")
 
 
-def _model(settings: Settings) -> Iterator[Finding]:
+def examine_model(settings: Settings) -> Iterator[Finding]:
     """The detector's files against their manifest; the core does not import the vision package, it reads its files."""
     folder = settings.vision_weights or CLONE / "vision" / "weights"
     fix = "put the weights of this version back (`git checkout -- vision/weights`), or correct vision_weights"

@@ -119,7 +119,9 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise SettingsError(explain(error)) from error
         except UnreadableError as error:
-            raise SettingsError(f"{error}: {error.__cause__}") from error
+            # Only values that are JSON (lists, tables) can be unreadable, and they name their field in double quotes.
+            name = PREFIX + str(error).split('"')[1].upper()
+            raise SettingsError(f"{name}: got {os.environ.get(name)!r}; expected JSON ({error.__cause__})") from error
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:

@@ -1,0 +1,113 @@
+"""`ioc config check` and `show`: a fault is named with its place."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ioc.cli import app
+from ioc.configuration import check, line_of, without_password
+from ioc.errors import SettingsError
+from ioc.settings import Settings
+
+
+@pytest.fixture
+def toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Path of the configuration file that is read."""
+    path = tmp_path / "city.toml"
+    monkeypatch.setenv("IOC_CONFIG", str(path))
+    return path
+
+
+def test_no_configuration_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger needs to set nothing."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("IOC_CONFIG", raising=False)
+    assert check().startswith("good: no ioc.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('\nlanguage = "fr"\n', "line 2: language: got 'fr'; .*'vi' or 'en'"),
+        (
+            "# days\nretention_readings_days = 0\n",
+            "line 2: retention_readings_days: got 0; .*greater than or equal to 1",
+        ),
+        ("\n\nlangauge = 'vi'\n", "line 3: langauge: got 'vi'; no such setting"),
+        ('[capture_sources]\n"cam-1" = "a.mp4"\n"cam-2" = 3\n', "line 3: capture_sources.cam-2: got 3; .*string"),
+        ("capture_sources = { cam-1 = 1 }\n", "line 1: capture_sources.cam-1: got 1; .*string"),
+        ("language = vi\n", "line 1"),
+    ],
+)
+def test_fault_in_the_file_is_named_with_key_line_and_expectation(toml: Path, text: str, said: str) -> None:
+    """Key, line, what was got, what was expected."""
+    toml.write_text(text)
+    with pytest.raises(SettingsError, match=said) as caught:
+        check()
+    assert str(toml) in str(caught.value)
+
+
+def test_all_faults_are_named_at_once(toml: Path) -> None:
+    """Nobody corrects one line, only to hear of the next."""
+    toml.write_text('language = "fr"\nlog_level = "loud"\n')
+    with pytest.raises(SettingsError) as caught:
+        check()
+    assert re.findall(r"line (\d)", str(caught.value)) == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("IOC_LANGUAGE", "de", "IOC_LANGUAGE: language: got 'de'"),
+        ("IOC_CAPTURE_SOURCES", "cam", "IOC_CAPTURE_SOURCES: got 'cam'; expected JSON"),
+        ("IOC_LANGUAGGE", "vi", "IOC_LANGUAGGE: no such setting"),
+        ("IOC_LANGUAGE_FILE", "/nonexistent/secret", "IOC_LANGUAGE_FILE names /nonexistent/secret"),
+    ],
+)
+def test_fault_in_the_environment_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    """A misspelt or malformed variable is not ignored in silence."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        check()
+
+
+def test_missing_file_that_was_named_is_a_fault(toml: Path) -> None:
+    """IOC_CONFIG promises a file."""
+    with pytest.raises(SettingsError, match=re.escape(f"IOC_CONFIG names {toml}")):
+        check()
+
+
+def test_line_of_looks_within_the_table() -> None:
+    """The same key in an earlier table is not meant."""
+    text = "[other]\nname = 1\n[capture_sources]\nname = 2\n"
+    assert line_of("capture_sources.name", text) == 4
+
+
+def test_show_lists_every_setting_and_no_password(toml: Path) -> None:
+    """The list is complete, so it is the documentation; secrets stay out of it."""
+    toml.write_text('database_url = "postgresql://ioc:hidden@db/ioc"\n')
+    result = CliRunner().invoke(app, ["config", "show"], env={"COLUMNS": "220"})
+    assert result.exit_code == 0, result.output
+    assert all(key in result.output for key in Settings.model_fields)
+    assert "postgresql://ioc:***@db/ioc" in result.output
+    assert "hidden" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("redis://:secret@cache:6379/0", "redis://:***@cache:6379/0"),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+        ("a:b@c", "a:b@c"),
+        ("http://[bad", "http://[bad"),
+    ],
+)
+def test_password_is_hidden_only_where_there_is_one(text: str, shown: str) -> None:
+    """Only the password goes."""
+    assert without_password(text) == shown
