@@ -50,6 +50,12 @@ class Live:
         with _translated():
             self._redis.ping()
 
+    def time(self) -> float:
+        """Redis' own clock, seconds since the epoch: the one that stream ids are made by."""
+        with _translated():
+            seconds, micros = self._redis.time()
+        return seconds + micros / 1e6
+
     # --- change stream ---
 
     def publish(self, changes: Iterable[Change]) -> None:

@@ -36,6 +36,14 @@ def run() -> None:
 
 
 @app.command()
+def capture() -> None:
+    """Take pictures from files, HTTP snapshots and RTSP streams and publish them as their cameras would."""
+    from vision.capture import main as run_capture
+
+    run_capture()
+
+
+@app.command()
 def weights(weights: Weights = None) -> None:
     """Verify the weights against their manifest and load them; exit code 1 says what is wrong."""
     from vision.engine import open_detector

@@ -59,10 +59,14 @@ def write_scenes(connection: Connection, scenes: Sequence[Scene]) -> list[Scene]
     return fresh
 
 
+#: A write waits so long for a server that just ended the connection.
+_AT_ONCE_S = 0.5
+
+
 class Store:
     """A connection that comes back by itself, while the caller goes on without.
 
-    `write` never waits for a server that is away: a thread of our own tries again, with growing pauses.
+    `write` waits half a second at most for a server that is away: a thread of our own tries again, with growing pauses.
     """
 
     def __init__(self, url: str) -> None:
@@ -72,7 +76,13 @@ class Store:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._pauses = backoff()
+        self._lost_at_once = False
         self._connect_soon(0.0)
+
+    @property
+    def missing(self) -> str | None:
+        """Why nothing can be stored now, None when it can."""
+        return self._why if self._connection is None else None
 
     def write(self, scenes: Sequence[Scene]) -> list[Scene]:
         """Store scenes; see `write_scenes`.
@@ -80,6 +90,16 @@ class Store:
         Raises:
             StorageError: TimescaleDB is away or refuses; they are not stored.
         """
+        try:
+            return self._write(scenes)
+        except StorageError:
+            # The server may have been restarted since the last frame; then it is there at once.
+            if not (self._lost_at_once and self.wait(_AT_ONCE_S)):
+                raise
+        return self._write(scenes)
+
+    def _write(self, scenes: Sequence[Scene]) -> list[Scene]:
+        self._lost_at_once = False
         connection = self._connection
         if connection is None:
             raise StorageError(self._why)
@@ -88,8 +108,9 @@ class Store:
         except StorageError as error:
             self._why = str(error)
             self._connection = None
+            self._lost_at_once = connection.broken
             connection.close()
-            self._connect_soon(next(self._pauses))
+            self._connect_soon(0.0 if self._lost_at_once else next(self._pauses))
             raise
         self._pauses = backoff()
         return fresh
@@ -116,11 +137,22 @@ class Store:
     def _keep_trying(self, pause: float) -> None:
         while not self._stopping.wait(pause):
             try:
-                connection = connect(self._url, name="vision")
+                connection = self._open()
             except StorageError as error:
                 self._why = str(error)
                 pause = next(self._pauses)
             else:
-                connection.autocommit = True
                 self._connection = connection
                 return
+
+    def _open(self) -> Connection:
+        """A connection to a server that has our tables; one without must not look usable."""
+        connection = connect(self._url, name="vision")
+        connection.autocommit = True
+        try:
+            with translated():
+                connection.execute("SELECT FROM camera_seen LIMIT 1")
+        except StorageError:
+            connection.close()
+            raise
+        return connection

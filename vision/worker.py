@@ -37,6 +37,8 @@ LANES: Final = 2
 _TICK_S: Final = 0.25
 #: A worker that has not asked for so long is dead; Redis still keeps the frames it took.
 _DEAD_S: Final = 60.0
+#: How often the work queue is tended.
+_TEND_S: Final = 60.0
 
 
 class Looked(msgspec.Struct, frozen=True):
@@ -68,6 +70,7 @@ class Worker:
         self._looked: queue.Queue[list[Looked]] = queue.Queue(LANES)
         self._writer_gone = threading.Event()
         self._fetched: dict[str, datetime] = {}
+        self._redis_ahead_s = 0.0
         self._decoders = ThreadPoolExecutor(min(8, max(2, settings.vision_batch)), "decode")
         self.figures = Figures(detector.name)
 
@@ -95,24 +98,40 @@ class Worker:
     def _reader(self) -> None:
         group, consumer = self._settings.vision_group, self._service.instance
         pauses = backoff()
-        known = False
+        tend = 0.0
         while not self._service.stopping.is_set():
+            self._watch_store()
             try:
-                if not known:
+                if time.monotonic() >= tend:
                     self._live.ensure_group(group)
                     self._live.forget_workers(group, idle_s=_DEAD_S)
-                    known = True
+                    self._redis_ahead_s = self._live.time() - time.time()
+                    tend = time.monotonic() + _TEND_S
                 taken = self._live.take_frames(group, consumer, count=500, block_ms=int(_TICK_S * 1000))
             except LiveError as error:
                 # Also when Redis came back empty and no longer knows the group.
-                known = False
+                tend = 0.0
                 self._service.degrade("redis", error)
                 self._service.stopping.wait(next(pauses))
                 continue
             self._service.recover("redis")
             pauses = backoff()
             if taken:
-                self._offer([Notice(camera, entry, int(entry.partition("-")[0]) / 1000) for entry, camera in taken])
+                # The arrival is Redis' time, ours is measured against it: a clock that is off must not make frames stale.
+                self._offer(
+                    [
+                        Notice(camera, entry, int(entry.partition("-")[0]) / 1000 - self._redis_ahead_s)
+                        for entry, camera in taken
+                    ]
+                )
+
+    def _watch_store(self) -> None:
+        """Say that TimescaleDB is away, or back, also while no frame comes."""
+        missing = self._store.missing
+        if missing is None:
+            self._service.recover("timescaledb")
+        else:
+            self._service.degrade("timescaledb", f"{missing}; pictures are shown, nothing is stored")
 
     def _offer(self, notices: Sequence[Notice]) -> None:
         now = time.time()
@@ -240,11 +259,10 @@ class Worker:
         scenes = [looked.scene for looked in batch]
         try:
             fresh = self._store.write(scenes)
-        except StorageError as error:
-            self._service.degrade("timescaledb", f"{error}; pictures are shown, nothing is stored")
+        except StorageError:
+            self._watch_store()
             NOT_STORED.inc(len(scenes))
             return scenes
-        self._service.recover("timescaledb")
         for scene in fresh:
             for label, count in scene.counts().items():
                 OBJECTS.labels(label).inc(count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -14,6 +15,7 @@ import pytest
 
 from ioc.db.pool import Connection
 from ioc.errors import StorageError
+from ioc.stack.embedded import Stack
 from tests.fix_stack import Database
 from tests.vision.test_scene import START, make
 from vision.scene import Scene
@@ -109,20 +111,36 @@ def test_write_scenes_many_workers_at_once_count_every_frame_once(
     assert scenes[-1].time in kept
 
 
-def test_store_lost_connection_comes_back_by_itself(db: Database, topic: str) -> None:
-    """The server ends our connection: that write fails, nothing waits, and a later one succeeds."""
+def end_connections(db: Database) -> None:
+    with psycopg.connect(db.url, autocommit=True) as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'vision' AND datname = current_database()"
+        )
+
+
+def test_store_ended_connection_costs_no_frame(db: Database, topic: str) -> None:
+    """The server ends our connection, as at a restart: the next write finds a new one, and nothing is stored twice."""
     store = Store(db.url)
     try:
         assert store.wait(30)
         store.write([make(topic, 0, car=1)])
-        with psycopg.connect(db.url, autocommit=True) as admin:
-            admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE application_name = 'vision' AND datname = current_database()"
-            )
-        with pytest.raises(StorageError):
-            store.write([make(topic, 1, car=1)])
-        assert store.wait(30)
+        end_connections(db)
         assert len(store.write([make(topic, 0, car=1), make(topic, 1, car=1)])) == 1
+        assert store.missing is None
+    finally:
+        store.close()
+
+
+def test_store_server_without_our_tables_is_not_usable(stack: Stack) -> None:
+    """A database that was never migrated: refused with its reason, and tried again."""
+    store = Store(stack.admin_url)
+    try:
+        deadline = time.monotonic() + 30
+        while "camera_seen" not in (store.missing or ""):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        with pytest.raises(StorageError, match="camera_seen"):
+            store.write([make("cam-1", 0, car=1)])
     finally:
         store.close()
