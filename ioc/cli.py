@@ -112,7 +112,8 @@ def config_show() -> None:
 def _supervise(*, simulate: bool) -> None:
     screen = Screen()
     try:
-        Supervisor(Settings.load(), wanted(simulate=simulate), screen.say, screen.show).run()
+        settings = Settings.load()
+        Supervisor(settings, wanted(settings, simulate=simulate), screen.say, screen.show).run()
     finally:
         screen.close()
 

@@ -211,7 +211,7 @@ def _redis(settings: Settings, home: Home) -> Iterator[Finding]:
     yield Finding("Redis", "good", "answers")
     if owner(home) is None:
         return
-    for row in wanted(simulate=False):
+    for row in wanted(settings, simulate=False):
         beat = beats.get(row.name)
         if beat is None:
             yield Finding(row.name, "fault", "no heartbeat", f"see {home.log / row.name}.log")

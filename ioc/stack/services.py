@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+from ioc.settings import Settings
+
 
 @dataclass(frozen=True)
 class ServiceRow:
@@ -15,12 +17,14 @@ class ServiceRow:
         module: what `python -m` runs.
         arguments: of that module.
         simulated: belongs to the simulated city; `ioc up` leaves it out.
+        needs: the setting without which there is nothing for it to do; "" = none.
     """
 
     name: str
     module: str
     arguments: tuple[str, ...] = ()
     simulated: bool = False
+    needs: str = ""
 
     def argv(self) -> list[str]:
         """The command, with the Python that runs us."""
@@ -34,11 +38,13 @@ SERVICES = (
     ServiceRow("alarms", "ioc.alarms"),
     ServiceRow("upkeep", "ioc.db.upkeep"),
     ServiceRow("dashboards", "dashboards"),
-    ServiceRow("capture", "vision.capture"),
+    ServiceRow("capture", "vision.capture", needs="capture_sources"),
     ServiceRow("simulator", "ingest.simulator", ("run",), simulated=True),
 )
 
 
-def wanted(*, simulate: bool) -> tuple[ServiceRow, ...]:
-    """The services of `ioc demo` (with the simulator) or `ioc up` (without)."""
-    return tuple(row for row in SERVICES if simulate or not row.simulated)
+def wanted(settings: Settings, *, simulate: bool) -> tuple[ServiceRow, ...]:
+    """The services of `ioc demo` (with the simulator) or `ioc up` (without) that have something to do."""
+    return tuple(
+        row for row in SERVICES if (simulate or not row.simulated) and (not row.needs or getattr(settings, row.needs))
+    )
