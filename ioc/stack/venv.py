@@ -57,8 +57,8 @@ def made_here() -> bool:
     except OSError:
         return False
     values = dict(line.split(" = ", 1) for line in lines if " = " in line)
-    base = os.path.realpath(sys._base_executable)  # type: ignore[attr-defined]  # noqa: SLF001
-    return os.path.realpath(values.get("executable", "")) == base and os.path.realpath(PYTHON) == base
+    base: str = os.path.realpath(sys._base_executable)  # type: ignore[attr-defined]  # noqa: SLF001
+    return os.path.realpath(values.get("executable", "")) == base == os.path.realpath(PYTHON)
 
 
 def make(progress: Progress) -> None:
