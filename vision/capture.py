@@ -14,7 +14,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Final, cast
 
-from ioc.errors import SettingsError, SourceError
+from ioc.errors import SourceError
 from ioc.service import LogOnce, Service, backoff, run
 from ioc.settings import Settings
 from vision.address import Network, networks, pin, redacted
@@ -123,17 +123,15 @@ def _read(file: Path, most_bytes: int) -> bytes:
 
 
 async def capture(service: Service) -> None:
-    """Follow every source until the service stops.
+    """Follow every source until the service stops; without any, wait for nothing but the stop.
 
     Raises:
-        SettingsError: there are no sources, or a setting of theirs is wrong.
+        SettingsError: a setting of the sources is wrong.
         TopicError: a camera's id cannot be a topic.
     """
     settings = service.settings
     if not settings.capture_sources:
-        raise SettingsError(
-            'capture_sources is empty: name cameras and where their pictures are, such as {"gate-1": "rtsp://10.0.0.7/live"}'
-        )
+        service.log.info("idle", why="capture_sources names no camera, which is normal where cameras speak MQTT")
     allow = networks(settings.capture_allow)
     cameras: list[Camera] = []
     try:

@@ -26,6 +26,7 @@ import simplejpeg
 from paho.mqtt.enums import CallbackAPIVersion
 
 from ioc.errors import SourceError
+from ioc.live import Live
 from ioc.topics import parse
 from tests.fix_stack import BrokerServer
 from vision import http_source, video_source
@@ -361,9 +362,19 @@ def test_capture_bad_sources_are_offline_with_their_reason_and_no_secret(
         ear.close()
 
 
-def test_capture_without_sources_says_what_to_set(start: Callable[..., subprocess.Popen[bytes]]) -> None:
-    """Nothing to capture is an error that shows the setting."""
+def test_capture_without_sources_idles_and_says_so(start: Callable[..., subprocess.Popen[bytes]], live: Live) -> None:
+    """Zero configuration is valid: nothing to do is no fault."""
     process = start({})
+    until(lambda: any(beat.instance.endswith(f"-{process.pid}") and beat.state == "ok" for beat in live.heartbeats()))
+    process.send_signal(signal.SIGTERM)
+    _, log = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
+    assert b"capture_sources names no camera" in log
+
+
+def test_capture_malformed_network_ends_with_the_setting(start: Callable[..., subprocess.Popen[bytes]]) -> None:
+    """A mistake in the settings is named."""
+    process = start({}, IOC_CAPTURE_ALLOW='["10.0.0.0/99"]')
     _, log = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
-    assert b"capture_sources is empty" in log
+    assert b"capture_allow" in log
