@@ -29,11 +29,16 @@ _DROPPED = Counter("ioc_upkeep_chunks_dropped_total", "Chunks dropped by retenti
 _WATERMARK = Gauge("ioc_upkeep_watermark_seconds", "Up to when hourly figures are kept, epoch seconds.")
 
 
-def roll_hours(connection: Connection, now: datetime) -> int:
+def roll_hours(connection: Connection, now: datetime, oldest: datetime | None = None) -> int:
     """Compute the hourly figures of finished and of dirty hours (Apache edition); returns how many hours.
 
     Writers hold `rollup_state` FOR SHARE from before they look at the watermark until they commit, so once we hold the row
     every reading below the new watermark is visible or will mark its hour dirty. Hours are computed one transaction each.
+
+    Args:
+        connection: in autocommit.
+        now: the time.
+        oldest: figures of earlier hours stay as they are, because their readings have been dropped.
     """
     finished = (now - _SETTLE).replace(minute=0, second=0, microsecond=0)
     with translated():
@@ -42,10 +47,13 @@ def roll_hours(connection: Connection, now: datetime) -> int:
             row = connection.execute("SELECT watermark FROM rollup_state FOR UPDATE").fetchone()
             assert row is not None
             if row[0] < finished:
+                # From the chunks, not from their readings: while we hold the row every writer waits.
                 connection.execute(
-                    "INSERT INTO rollup_dirty SELECT DISTINCT time_bucket('1 hour', time) FROM reading"
-                    " WHERE time >= %s AND time < %s ON CONFLICT DO NOTHING",
-                    (row[0], finished),
+                    "INSERT INTO rollup_dirty SELECT DISTINCT bucket FROM timescaledb_information.chunks CROSS JOIN LATERAL"
+                    " generate_series(greatest(range_start, %(from)s), least(range_end, %(until)s) - INTERVAL '1 hour',"
+                    " INTERVAL '1 hour') AS bucket WHERE hypertable_name = 'reading' AND range_end > %(from)s"
+                    " AND range_start < %(until)s ON CONFLICT DO NOTHING",
+                    {"from": row[0], "until": finished},
                 )
                 connection.execute("UPDATE rollup_state SET watermark = %s", (finished,))
         _WATERMARK.set(finished.timestamp())
@@ -54,6 +62,8 @@ def roll_hours(connection: Connection, now: datetime) -> int:
             with connection.transaction():
                 # The dirty mark goes first: a writer that adds late data meanwhile waits for us, then marks the hour again.
                 connection.execute("DELETE FROM rollup_dirty WHERE bucket = %s", (bucket,))
+                if oldest is not None and bucket < oldest:
+                    continue
                 connection.execute(
                     "INSERT INTO rollup_hour SELECT %(b)s, device, measure, count(*), sum(value), min(value), max(value)"
                     " FROM reading WHERE time >= %(b)s AND time < %(b)s + INTERVAL '1 hour' GROUP BY device, measure"
@@ -111,7 +121,7 @@ def upkeep_once(connection: Connection, settings: Settings, on: Edition, now: da
     try:
         chunks_ahead(connection, now)
         if on == "apache":
-            roll_hours(connection, now)
+            roll_hours(connection, now, now - timedelta(days=settings.retention_readings_days))
         if dropped := retain(connection, settings, now):
             structlog.get_logger().info("retention", chunks=dropped)
     finally:
