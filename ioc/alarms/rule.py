@@ -60,6 +60,13 @@ class Presence(msgspec.Struct, frozen=True):
     been_online: bool = False
 
 
+class Pace(msgspec.Struct, frozen=True):
+    """How far the times of a device lie behind ours, and since when that has been steady, by our clock."""
+
+    lag: timedelta
+    since: datetime
+
+
 def reading_time(reading: Reading) -> datetime:
     """When the reading counts: the device's time, or our receive time where the device's clock is known to be off."""
     return reading.received if reading.quality == Quality.CLOCK_OFF else reading.time
@@ -68,6 +75,23 @@ def reading_time(reading: Reading) -> datetime:
 def is_history(measure: Measure, at: datetime, now: datetime) -> bool:
     """Whether a reading is too old to say anything about now (back-fill, a queue drained late)."""
     return now - at > timedelta(seconds=measure.gone_after_s)
+
+
+def keep_pace(pace: Pace | None, measure: Measure, at: datetime, received: datetime) -> Pace:
+    """The pace after one more reading that looks like history."""
+    lag = received - at
+    if pace is None or abs(lag - pace.lag) > timedelta(seconds=measure.period_s):
+        return Pace(lag, received)
+    return pace
+
+
+def present_time(pace: Pace, measure: Measure, at: datetime, received: datetime) -> datetime:
+    """When a reading counts that looks like history.
+
+    A queue that is drained catches up with the present; a clock that is slow never does. Who has stayed equally far behind
+    for three periods speaks of now, by a slow clock: a flood gauge must not be deaf to a flood because nobody set its time.
+    """
+    return at + pace.lag if received - pace.since >= timedelta(seconds=3 * measure.period_s) else at
 
 
 def breached(rule: Rule, measure: Measure, value: float) -> bool:

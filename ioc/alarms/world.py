@@ -16,7 +16,7 @@ import msgspec
 
 from ioc.alarms import rule as rules
 from ioc.alarms.machine import Event
-from ioc.alarms.rule import Presence, Track
+from ioc.alarms.rule import Pace, Presence, Track
 from ioc.catalog import KINDS, MEASURES, RULES, Measure, Rule
 from ioc.model import Alarm, Device, DeviceState, Reading
 
@@ -94,6 +94,7 @@ class World:
         self.listening_since: datetime | None = None
         self._presence: dict[str, Presence] = {}
         self._tracks: dict[Key, Track] = {}
+        self._paces: dict[str, Pace] = {}
         self._alive_of: dict[str, set[str]] = defaultdict(set)
         self._children: dict[str, set[str]] = defaultdict(set)
         self._dirty: set[str] = set()
@@ -124,6 +125,13 @@ class World:
         measure = MEASURES.get(reading.measure)
         if measure is None:
             return
+        pace = self._paces.get(reading.device)
+        if rules.is_history(measure, at, reading.received):
+            pace = rules.keep_pace(pace, measure, at, reading.received)
+            self._paces[reading.device] = pace
+            at = rules.present_time(pace, measure, at, reading.received)
+        elif pace is not None and reading.received - at < pace.lag / 2:
+            del self._paces[reading.device]  # its clock is well, so what came late was history
         for rule in _RULED.get(reading.measure, ()):
             key = (rule.key, reading.device)
             before = self._tracks.get(key, _NOTHING)

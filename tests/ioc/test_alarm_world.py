@@ -166,6 +166,30 @@ def test_old_value_opens_nothing() -> None:
     assert town.settle(1501) == []
 
 
+def test_slow_clock_is_not_history() -> None:
+    """A gauge whose clock is twenty minutes slow still warns, once it is plain that it speaks of now."""
+    town = Town(make_device("g", "flood_gauge"))
+    raised = []
+    for step in range(10):
+        town.says("g", "waterLevel", 1.55, 30 * step - 1200, late_s=1200 + step % 3)
+        town.says("g", "batteryLevel", 0.9, 30 * step - 1200, late_s=1200 + step % 3)
+        raised += town.settle(30 * step)
+    assert ("raise", "water_alert_2", "g") in raised
+
+
+def test_drained_queue_is_history_however_often_it_comes() -> None:
+    """Back-fill at many times the pace of life opens nothing, between live readings neither."""
+    town = Town(make_device("g", "flood_gauge"))
+    for step in range(200):
+        town.says("g", "waterLevel", 1.55, 30 * step - 9000, late_s=9000 - 29 * step)
+        assert town.settle(step) == []
+    town = Town(make_device("g", "flood_gauge"))
+    for step in range(20):
+        town.says("g", "waterLevel", 1.0, 30 * step)
+        town.says("g", "waterLevel", 1.55, 30 * step - 3600, late_s=3600)
+        assert town.settle(30 * step) == []
+
+
 def test_never_online_is_not_lost() -> None:
     """A camera point without footage stays quiet however long it is offline."""
     town = Town(make_device("cam", "camera", state="offline", state_time=at(0)))
