@@ -65,6 +65,8 @@ class Worker:
         self._mailbox = Mailbox(
             max_fps=settings.vision_max_fps if on_cpu else None, stale_s=settings.vision_stale_ms / 1000
         )
+        # More than the engine works on side by side would leave the mailbox early, only to wait and grow old.
+        self._batch = min(settings.vision_batch, detector.batch)
         self._changed = threading.Condition()
         self._collecting = threading.Lock()
         self._looked: queue.Queue[list[Looked]] = queue.Queue(LANES)
@@ -163,15 +165,14 @@ class Worker:
 
     def _collect(self) -> list[Notice]:
         """Wait for a batch: full, or as much as came within `vision_batch_ms` of the first; [] after a while."""
-        settings = self._settings
         with self._collecting, self._changed:
             if not self._mailbox.ready(time.time()):
                 due = self._mailbox.next_due()
                 self._changed.wait(_TICK_S if due is None else min(_TICK_S, max(0.001, due - time.time())))
-            deadline = time.time() + settings.vision_batch_ms / 1000
-            while 0 < self._mailbox.ready(now := time.time()) < settings.vision_batch and now < deadline:
+            deadline = time.time() + self._settings.vision_batch_ms / 1000
+            while 0 < self._mailbox.ready(now := time.time()) < self._batch and now < deadline:
                 self._changed.wait(deadline - now)
-            notices, stale = self._mailbox.pick(settings.vision_batch, time.time())
+            notices, stale = self._mailbox.pick(self._batch, time.time())
         self._drop(stale)
         return notices
 

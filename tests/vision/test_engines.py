@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -116,3 +118,16 @@ def test_ultralytics_real_picture_agrees_with_openvino(
     assert other.name in {"ultralytics", "tensorrt"}
     assert other.classes == detector.classes
     other.close()
+
+
+def test_open_detector_without_a_gpu_never_imports_torch(weights: Path) -> None:
+    """On auto, a machine without an NVIDIA driver gets OpenVINO, and torch is not even looked into."""
+    if Path("/dev/nvidiactl").exists():
+        pytest.skip("this machine has an NVIDIA driver")
+    script = (
+        "import sys; from ioc.settings import Settings; from vision.engine import open_detector;"
+        f"detector = open_detector(Settings(vision_weights={str(weights)!r}));"
+        "print(detector.name, 'torch' in sys.modules, 'ultralytics' in sys.modules)"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["openvino", "False", "False"]

@@ -16,12 +16,14 @@ class Detector(Protocol):
         device: where it runs, such as "CPU" or "cuda:0".
         input_size: (height, width) that pictures are scaled to, in pixels.
         classes: label of each class number.
+        batch: pictures it works on side by side; with more in one call some only wait, and grow old.
     """
 
     name: str
     device: str
     input_size: tuple[int, int]
     classes: tuple[str, ...]
+    batch: int
 
     def detect(self, images: Sequence[Image]) -> list[Boxes]:
         """Boxes of each picture, in its own pixels, the surest first.

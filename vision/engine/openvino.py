@@ -54,9 +54,9 @@ class OpenVino:
                     "ENABLE_CPU_PINNING": False,
                 },
             )
+            self.batch = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
             # One request waits beside those that run, so that no stream idles between two pictures.
-            jobs = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) + 1
-            self._queue = openvino.AsyncInferQueue(compiled, jobs)
+            self._queue = openvino.AsyncInferQueue(compiled, self.batch + 1)
         except RuntimeError as error:
             raise ModelError(f"OpenVINO cannot load {model.name}: {error}; export the model anew") from error
         self._queue.set_callback(_answer)

@@ -65,7 +65,7 @@ class Ultralytics:
             raise ModelError(f"ultralytics cannot load {model.name}: {error}; export the model anew") from error
         self._network.eval()
         #: A dynamic engine takes no more pictures at once than it was built for.
-        self._most = int(self._network.batch) if self.name == "tensorrt" else 64
+        self.batch = int(self._network.batch) if self.name == "tensorrt" else 64
 
     def detect(self, images: Sequence[Image]) -> list[Boxes]:
         """Boxes of each picture; see `Detector`."""
@@ -73,8 +73,8 @@ class Ultralytics:
         fits = [letterbox(image, slot) for image, slot in zip(images, inputs, strict=True)]
         found: list[Boxes] = []
         try:
-            for start in range(0, len(images), self._most):
-                for raw in self._infer(inputs[start : start + self._most]):
+            for start in range(0, len(images), self.batch):
+                for raw in self._infer(inputs[start : start + self.batch]):
                     found.append(fits[len(found)].back(decode(raw, self._confidence)))
         except RuntimeError as error:
             raise ModelError(f"torch failed: {error}") from error
