@@ -174,11 +174,12 @@ class Link:
             return
         self._connected = True
         self._socket_options()
-        # Retained announcements are wanted once a process: the database may be a new one while the session is old.
-        retained = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
-        if self._asked_retained and flags.session_present:
-            retained = SubscribeOptions.RETAIN_DO_NOT_SEND
-        client.subscribe([(name, SubscribeOptions(qos=1, retainHandling=retained)) for name in self._filters])
+        # Retained announcements are wanted once a process: the database may be a new one while the session is old. Nothing else
+        # that is retained is wanted: it was received when it was sent.
+        again = self._asked_retained and flags.session_present
+        client.subscribe(
+            [(name, _options(retained=name.endswith("/announce") and not again)) for name in self._filters]
+        )
 
     def _on_subscribe(self, client: paho.Client, userdata: Any, mid: int, reasons: list[Any], properties: Any) -> None:
         del client, userdata, mid, properties
@@ -206,3 +207,8 @@ class Link:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 20_000)
+
+
+def _options(*, retained: bool) -> SubscribeOptions:
+    handling = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if retained else SubscribeOptions.RETAIN_DO_NOT_SEND
+    return SubscribeOptions(qos=1, retainHandling=handling)

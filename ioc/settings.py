@@ -44,7 +44,12 @@ class Settings(BaseSettings):
     ingest_inflight: int = Field(
         20_000, ge=20, le=65_535, description="QoS 1 messages the broker may hand out unacknowledged (receive maximum)."
     )
-    ingest_group: str = Field("ingest", description="MQTT shared-subscription group of the ingest processes.")
+    ingest_group: str = Field(
+        "",
+        pattern="^[^/+#]*$",
+        description="MQTT shared-subscription group, for several ingest processes; empty = one process, plain subscriptions."
+        " Mosquitto 2.0 forgets shared subscriptions at its own restart, until ingest is back; plain ones it keeps.",
+    )
     ingest_client_id: str = Field(
         "", description="MQTT client id, the same over restarts; empty = ioc-ingest-<host>-<lowest free number>."
     )

@@ -73,8 +73,8 @@ def parse(topic: str) -> Topic:
 def subscriptions(group: str) -> tuple[str, ...]:
     """The filters ingest subscribes to; they never overlap, so nothing arrives twice.
 
-    Announcements are retained, and brokers give retained messages to plain subscriptions only. Answers to commands are not
-    subscribed: nothing stores them yet.
+    With a group several processes share the messages. Announcements are never shared: they are retained, and brokers give
+    retained messages to plain subscriptions only. Answers to commands are not subscribed: nothing stores them yet.
     """
-    shared = ("telemetry", "state", "frame/+")
-    return (*(f"$share/{group}/{ROOT}/+/{channel}" for channel in shared), f"{ROOT}/+/announce")
+    prefix = f"$share/{group}/" if group else ""
+    return (*(f"{prefix}{ROOT}/+/{channel}" for channel in ("telemetry", "state", "frame/+")), f"{ROOT}/+/announce")

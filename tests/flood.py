@@ -33,6 +33,8 @@ class Flood:
         self._window = window
         self.acknowledged: set[int] = set()
         self.sent_again = 0
+        self._at = 0
+        self._waiting: dict[int, int] = {}
 
     def publish(
         self,
@@ -42,15 +44,13 @@ class Flood:
         until: Callable[[], bool] = lambda: False,
     ) -> None:
         """Publish them all, or until told to stop, at `rate` a second or as fast as the broker takes them."""
-        at, waiting = 0, {}
         began = time.monotonic()
-        while (at < len(messages) or waiting) and not until():
+        while (self._at < len(messages) or self._waiting) and not until():
             try:
                 with self._connected() as connection:
-                    for mid, index in waiting.items():
-                        connection.sendall(packet(*messages[index], mid, again=True))
-                        self.sent_again += 1
-                    at = self._serve(connection, messages, at, waiting, rate, began, until)
+                    again = b"".join(packet(*messages[index], mid, again=True) for mid, index in self._waiting.items())
+                    self.sent_again += len(self._waiting)
+                    self._serve(connection, messages, again, rate, began, until)
             except OSError:
                 time.sleep(0.1)
 
@@ -62,17 +62,25 @@ class Flood:
         connection.setblocking(False)
         return connection
 
-    def _serve(self, connection, messages, at, waiting, rate, began, until) -> int:
-        out, answers = b"", b""
-        while (at < len(messages) or waiting or out) and not until():
+    def _serve(
+        self,
+        connection: socket.socket,
+        messages: Sequence[tuple[str, bytes]],
+        out: bytes,
+        rate: float | None,
+        began: float,
+        until: Callable[[], bool],
+    ) -> None:
+        waiting, answers = self._waiting, b""
+        while (self._at < len(messages) or waiting or out) and not until():
             due = len(messages) if rate is None else min(len(messages), int((time.monotonic() - began) * rate))
-            if not out and at < due:
+            if not out:
                 block = []
-                while at < due and len(waiting) < self._window and len(block) < 200:
-                    mid = at % 65_535 + 1
-                    waiting[mid] = at
-                    block.append(packet(*messages[at], mid))
-                    at += 1
+                while self._at < due and len(waiting) < self._window and len(block) < 200:
+                    mid = self._at % 65_535 + 1
+                    waiting[mid] = self._at
+                    block.append(packet(*messages[self._at], mid))
+                    self._at += 1
                 out = b"".join(block)
             readable, writable, _ = select.select(
                 [connection], [connection] if out else [], [], 0.002 if rate else 0.05
@@ -88,4 +96,3 @@ class Flood:
                 for place in range(0, whole, 4):
                     self.acknowledged.add(waiting.pop(answers[place + 2] << 8 | answers[place + 3]))
                 answers = answers[whole:]
-        return at

@@ -43,4 +43,4 @@ def test_sigkill_in_mid_stream(spawn: Spawn, broker: BrokerServer, db: Database,
             )
         publisher.join()
         eventually(lambda: ledger.stored(connection) == ledger.expected, within_s=120)
-        ledger.check(connection, flood.acknowledged)
+        ledger.check(connection, flood)

@@ -66,12 +66,15 @@ def test_only_frames_carry_a_time():
         topics.build("a", "frame")
 
 
-def test_subscriptions_never_overlap():
-    """No topic matches two filters, or a message would arrive twice."""
-    filters = [f.removeprefix("$share/g/") for f in topics.subscriptions("g")]
-    samples = ["ioc/d/telemetry", "ioc/d/state", "ioc/d/announce", "ioc/d/command/result", "ioc/d/frame/1"]
-    for sample in samples:
+@pytest.mark.parametrize("group", ["", "g"])
+def test_subscriptions_never_overlap(group):
+    """No topic matches two filters, or a message would arrive twice; with a group all but announcements are shared."""
+    subscribed = topics.subscriptions(group)
+    filters = [f.removeprefix("$share/g/") for f in subscribed]
+    for sample in ("ioc/d/telemetry", "ioc/d/state", "ioc/d/announce", "ioc/d/frame/1"):
         assert sum(_matches(f, sample) for f in filters) == 1
+    assert not any(_matches(f, "ioc/d/command") for f in filters)
+    assert sum(f.startswith("$share/g/") for f in subscribed) == (3 if group else 0)
 
 
 def _matches(pattern, topic):
