@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -43,15 +44,19 @@ class Clip(msgspec.Struct, frozen=True):
     per_second: float = FRAMES_PER_SECOND
 
 
-def find(media: Path, data: Path, cache: Path) -> dict[str, Clip]:
+def find(media: Path, data: Path, cache: Path, stopping: Callable[[], bool] = lambda: False) -> dict[str, Clip]:
     """Footage by camera id, from what is there: the data folder's first, then what set-up fetched into ``media``.
 
-    Videos are cut into JPEGs under ``cache`` the first time, which takes a few seconds. {} when there is nothing.
+    Videos are cut into JPEGs under ``cache`` the first time, which takes a few seconds; once
+    ``stopping`` says so, what is not cut yet is left out. {} when there is nothing.
     """
-    clips = [*_junctions(data / "hcmc-traffic" / "images"), *_cars(data / "media" / "car-detection.mp4", cache)]
+    clips = [
+        *_junctions(data / "hcmc-traffic" / "images"),
+        *_cars(data / "media" / "car-detection.mp4", cache, stopping),
+    ]
     people = next((path for path in (media / "vtest.avi", data / "media" / "vtest.avi") if path.is_file()), None)
     if people is not None:
-        clips += _people(people, cache, parts=2 if clips else 4)
+        clips += _people(people, cache, stopping, parts=2 if clips else 4)
     if len(clips) < 6:
         clips += _stills(media)
     return dict(zip(SHOWING, clips, strict=False))
@@ -75,17 +80,17 @@ def _junctions(folder: Path) -> list[Clip]:
     return found
 
 
-def _cars(video: Path, cache: Path) -> list[Clip]:
+def _cars(video: Path, cache: Path, stopping: Callable[[], bool]) -> list[Clip]:
     if not video.is_file():
         return []
-    frames = _cut(video, cache)
+    frames = _cut(video, cache, stopping)
     vi = "Ghi sẵn, xe nhìn từ trên cao (car-detection.mp4), không phải tại điểm này"
     en = "Recorded cars from above (car-detection.mp4), not at this point"
     return [Clip(vi, en, "intel-iot-devkit/sample-videos", "CC-BY-4.0", frames)] if frames else []
 
 
-def _people(video: Path, cache: Path, parts: int) -> list[Clip]:
-    frames = _cut(video, cache)
+def _people(video: Path, cache: Path, stopping: Callable[[], bool], parts: int) -> list[Clip]:
+    frames = _cut(video, cache, stopping)
     return [
         Clip(
             f"Ghi sẵn, người đi bộ (vtest.avi, đoạn {part + 1}/{parts}), không phải tại điểm này",
@@ -113,7 +118,7 @@ def _stills(media: Path) -> list[Clip]:
     ]
 
 
-def _cut(video: Path, cache: Path) -> tuple[Path, ...]:
+def _cut(video: Path, cache: Path, stopping: Callable[[], bool]) -> tuple[Path, ...]:
     """JPEGs of ``video`` at FRAMES_PER_SECOND, made once; () when the video cannot be read."""
     folder = cache / f"{video.stem}-{video.stat().st_size}-q{JPEG_QUALITY}"
     if not folder.is_dir():
@@ -122,19 +127,21 @@ def _cut(video: Path, cache: Path) -> tuple[Path, ...]:
         with tempfile.TemporaryDirectory(dir=cache) as working:
             part = Path(working) / "frames"
             part.mkdir()
-            _encode(video, part)
-            if not folder.is_dir():
+            if _encode(video, part, stopping) and not folder.is_dir():
                 shutil.move(part, folder)
     return tuple(sorted(folder.glob("*.jpg")))
 
 
-def _encode(video: Path, folder: Path) -> None:
+def _encode(video: Path, folder: Path, stopping: Callable[[], bool]) -> bool:
+    """Write the JPEGs; False when it was broken off."""
     import cv2  # only the first start needs it, and it would double the simulator's memory for good
 
     capture = cv2.VideoCapture(str(video))
     step = max(1.0, capture.get(cv2.CAP_PROP_FPS) / FRAMES_PER_SECOND)
     due, number = 0.0, 0
     while capture.grab():
+        if stopping():
+            return False
         if number >= due:
             ok, picture = capture.retrieve()
             if ok:
@@ -142,3 +149,4 @@ def _encode(video: Path, folder: Path) -> None:
             due += step
         number += 1
     capture.release()
+    return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from ingest.simulator import messages
 from ingest.simulator.city import City, Site
@@ -17,6 +18,8 @@ from ioc.service import LogOnce
 #: What a gateway introduces before it lets the loop breathe.
 CHUNK = 20
 PAUSE_S = 0.05
+#: Why a camera without footage is offline.
+NO_SIGNAL = "no_signal"
 
 
 class Gateway:
@@ -85,6 +88,12 @@ class Gateway:
         if not self.is_cut:
             self.link.publish(topics.build(site.id, "frame", ts_ms), jpeg, qos=0)
 
+    def darken(self) -> None:
+        """There is nothing more to show: say that there is no signal, now and after every reconnection."""
+        self._offline = NO_SIGNAL
+        for site in self.sites:
+            self._say(site, "offline", NO_SIGNAL)
+
     def cut(self) -> None:
         """The power fails: the connection vanishes, the broker tells the last will."""
         self.is_cut = True
@@ -109,26 +118,31 @@ class Gateway:
         await self.link.close()
 
 
-def connect(
-    city: City, address: BrokerAddress, clips: dict[str, Clip], boot: str, lost: LogOnce
-) -> tuple[Gateway, ...]:
-    """One gateway per cabinet, sensor and showing camera, one per ward for its bins, one for the dark cameras."""
-    behind: dict[str, list[Site]] = {cabinet.id: [cabinet] for cabinet in city.cabinets}
-    for lamp in city.lamps:
-        behind[lamp.parent].append(lamp)
-    rounds: dict[str, list[Site]] = {}
-    for bin_ in city.bins:
-        rounds.setdefault(bin_.ward, []).append(bin_)
+class Connector:
+    """Makes the gateways of a city on one broker; ``boot`` names this run in every reading."""
 
-    def gateway(name: str, sites: Sequence[Site], **more: object) -> Gateway:
-        return Gateway(address, name, sites, boot=boot, lost=lost, **more)  # type: ignore[arg-type]
+    def __init__(self, address: BrokerAddress, boot: str, lost: LogOnce) -> None:
+        self._gateway = partial(Gateway, address, boot=boot, lost=lost)
 
-    showing = [camera for camera in city.cameras if camera.id in clips]
-    dark = [camera for camera in city.cameras if camera.id not in clips]
-    return (
-        *(gateway(sites[0].id, sites, owner=sites[0]) for sites in behind.values()),
-        *(gateway(sensor.id, (sensor,), owner=sensor) for sensor in city.sensors),
-        *(gateway(f"bins-{ward}", sites, owner=None) for ward, sites in rounds.items()),
-        *(gateway(camera.id, (camera,), owner=camera, clip=clips[camera.id]) for camera in showing),
-        gateway("cameras", dark, owner=None, offline="no_signal"),
-    )
+    def city(self, city: City) -> tuple[Gateway, ...]:
+        """One gateway per cabinet and per sensor, and one per ward for its bins."""
+        behind: dict[str, list[Site]] = {cabinet.id: [cabinet] for cabinet in city.cabinets}
+        for lamp in city.lamps:
+            behind[lamp.parent].append(lamp)
+        wards: dict[str, list[Site]] = {}
+        for bin_ in city.bins:
+            wards.setdefault(bin_.ward, []).append(bin_)
+        return (
+            *(self._gateway(cabinet.id, behind[cabinet.id], owner=cabinet) for cabinet in city.cabinets),
+            *(self._gateway(sensor.id, (sensor,), owner=sensor) for sensor in city.sensors),
+            *(self._gateway(f"bins-{ward}", sites, owner=None) for ward, sites in wards.items()),
+        )
+
+    def cameras(self, city: City, clips: dict[str, Clip]) -> tuple[Gateway, ...]:
+        """One gateway per camera with footage, and one that says of all the others that they have no signal."""
+        showing = [camera for camera in city.cameras if camera.id in clips]
+        dark = [camera for camera in city.cameras if camera.id not in clips]
+        return (
+            *(self._gateway(camera.id, (camera,), owner=camera, clip=clips[camera.id]) for camera in showing),
+            self._gateway("cameras", dark, owner=None, offline=NO_SIGNAL),
+        )

@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import signal
 import time
+from collections.abc import Coroutine
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,7 @@ import structlog
 from ingest.simulator import footage
 from ingest.simulator.city import City, Site
 from ingest.simulator.effects import CONTROL_TOPIC, STATUS_TOPIC, Control, Effects, Status, lost
-from ingest.simulator.gateway import Gateway, connect
+from ingest.simulator.gateway import Connector, Gateway
 from ingest.simulator.link import BrokerAddress, Link, Will
 from ingest.simulator.noise import unit
 from ingest.simulator.world import REPORT_S, Values, sample
@@ -59,43 +60,68 @@ class Simulation:
         self._effects: Effects = ()
         self._gateways: tuple[Gateway, ...] = ()
         self._tasks: list[asyncio.Task[None]] = []
+        self._failure: BaseException | None = None
+        self._status = Status(city.seed, city.wish, len(city.sites), ())
+        self._control = self._control_link()
+        self._connector = Connector(address, format(int(self._clock.start * 1000), "x"), self._lost)
         self.sent = 0
 
     async def run(self, media: Path, data: Path) -> None:
         """Run until SIGTERM or SIGINT; ``media`` and ``data`` are the folders that may hold footage."""
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        clips = await loop.run_in_executor(None, footage.find, media, data, media / "frames")
-        boot = format(int(self._clock.start * 1000), "x")
-        self._gateways = connect(self._city, self._address, clips, boot, self._lost)
-        status = Status(self._city.seed, self._city.wish, len(self._city.sites), tuple(clips))
-        control = self._control(msgspec.json.encode(status))
-        links = [control, *(gateway.link for gateway in self._gateways)]
-        self._log.info("started", devices=status.devices, connections=len(links), cameras_showing=len(clips))
-        self._tasks = [loop.create_task(self._open(links))]
-        self._tasks += [loop.create_task(self._play(gateway)) for gateway in self._gateways if gateway.clip]
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+        self._gateways = self._connector.city(self._city)
+        self._log.info("started", devices=self._status.devices, connections=len(self._gateways) + 1)
+        self._begin(self._open([self._control, *(gateway.link for gateway in self._gateways)]))
+        self._begin(self._show_cameras(media, data))
         if self._history_h > 0:
-            self._tasks.append(loop.create_task(self._tell_past()))
+            self._begin(self._tell_past())
         await self._report()
-        await self._close(control)
+        await self._close()
+        if self._failure is not None:
+            raise self._failure
 
-    def _control(self, status: bytes) -> Link:
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Half a city must not go on as if it were whole: a part that fails ends the run with its error."""
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = task.exception()
+            self._stop.set()
+
+    def _control_link(self) -> Link:
         """The simulator's own connection: it says that it runs, and listens for stories."""
-
-        def say() -> None:
-            link.publish(STATUS_TOPIC, status, retain=True)
-
-        link = Link(
+        return Link(
             self._address,
             "sim-control",
-            on_up=say,
+            on_up=self._say_status,
             lost=self._lost,
             will=Will(STATUS_TOPIC, b"", retain=True),
             on_message=self._told,
             subscriptions=(CONTROL_TOPIC,),
         )
-        return link
+
+    def _say_status(self) -> None:
+        self._control.publish(STATUS_TOPIC, msgspec.json.encode(self._status), retain=True)
+
+    async def _show_cameras(self, media: Path, data: Path) -> None:
+        """Bring the cameras on: the first start cuts videos into pictures, and the rest of the city does not wait."""
+        clips = await asyncio.to_thread(footage.find, media, data, media / "frames", self._stop.is_set)
+        if self._stop.is_set():
+            return
+        cameras = self._connector.cameras(self._city, clips)
+        self._gateways += cameras
+        self._status = msgspec.structs.replace(self._status, showing=tuple(clips))
+        if self._control.is_up:
+            self._say_status()
+        self._log.info("cameras", showing=len(clips), without_signal=len(self._city.cameras) - len(clips))
+        for gateway in cameras:
+            if gateway.clip is not None:
+                self._begin(self._play(gateway))
+        self._begin(self._open([gateway.link for gateway in cameras]))
 
     def _told(self, topic: str, payload: bytes) -> None:
         try:
@@ -172,8 +198,14 @@ class Simulation:
         while not self._stop.is_set():
             now = time.time()
             await asyncio.sleep(period - (now - offset) % period)
+            try:
+                picture = clip.frames[number % len(clip.frames)].read_bytes()
+            except OSError as error:
+                self._log.error("footage gone", camera=camera.id, why=str(error))
+                gateway.darken()
+                return
             if gateway.link.is_up:
-                gateway.show(camera, int(time.time() * 1000), clip.frames[number % len(clip.frames)].read_bytes())
+                gateway.show(camera, int(time.time() * 1000), picture)
             number += 1
 
     async def _tell_past(self) -> None:
@@ -186,17 +218,18 @@ class Simulation:
                 times = [(last - back) * step for back in range(int(self._history_h * 3600 / step), -1, -1)]
                 readings = [(int(t * 1000), values) for t in times if (values := sample(self._city.seed, site, t))]
                 for first in range(0, len(readings), HISTORY_CHUNK):
+                    if self._stop.is_set():
+                        return
                     await gateway.link.up.wait()
                     gateway.report_past(site, readings[first : first + HISTORY_CHUNK])
                     await asyncio.sleep(1 / HISTORY_MESSAGES_S)
         self._log.info("history told", hours=self._history_h)
 
-    async def _close(self, control: Link) -> None:
+    async def _close(self) -> None:
         """Leave in order, within two seconds."""
-        for task in self._tasks[1:]:
+        self._control.publish(STATUS_TOPIC, b"", retain=True)
+        await asyncio.gather(self._control.close(), *(gateway.close() for gateway in self._gateways))
+        for task in self._tasks:
             task.cancel()
-        control.publish(STATUS_TOPIC, b"", retain=True)
-        await asyncio.gather(control.close(), *(gateway.close() for gateway in self._gateways))
-        self._tasks[0].cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._log.info("stopped", sent=self.sent, dropped=sum(gateway.link.dropped for gateway in self._gateways))
