@@ -1,0 +1,112 @@
+"""Readings in a real TimescaleDB: latest values, late data, histories."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ioc.db.pool import Connection, edition
+from ioc.db.readings import admit_clock_off, all_latest, history, latest_of, store_readings
+from ioc.db.upkeep import roll_hours
+from ioc.model import Quality, Reading
+from tests.fix_stack import Database
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+def connection(db: Database) -> Iterator[Connection]:
+    with db.connect() as connection:
+        yield connection
+
+
+def make_reading(device: str, ago_s: float, value: float, measure: str = "pm25") -> Reading:
+    return Reading(NOW - timedelta(seconds=ago_s), device, measure, value, Quality.GOOD, NOW)
+
+
+def store(connection: Connection, *readings: Reading) -> int:
+    with connection.transaction():
+        return store_readings(connection, edition(connection), readings)
+
+
+def test_store_readings_counts_what_is_new(connection: Connection, topic: str) -> None:
+    """Only new keys count; a key within one batch twice is one."""
+    first = make_reading(topic, 10, 1.0)
+    assert store(connection, first, first, make_reading(topic, 9, 2.0)) == 2
+    assert store(connection, first, make_reading(topic, 8, 3.0)) == 1
+    assert store(connection) == 0
+
+
+def test_latest_is_the_newest_by_device_time(connection: Connection, topic: str) -> None:
+    """Whatever the order of arrival, the latest value is the one with the newest time."""
+    readings = [make_reading(topic, ago, float(ago)) for ago in range(50)]
+    random.Random(1).shuffle(readings)
+    for at in range(0, 50, 7):
+        store(connection, *readings[at : at + 7], make_reading(topic, 5 + at, 9.0, "o3"))
+    assert [(one.measure, one.value) for one in latest_of(connection, topic)] == [("o3", 9.0), ("pm25", 0.0)]
+    assert [one for one in all_latest(connection) if one.device == topic] == latest_of(connection, topic)
+
+
+def test_late_data_changes_finished_hours(connection: Connection, topic: str) -> None:
+    """Hourly figures stay exact when data of a finished hour comes late, before and after the job has run."""
+    if edition(connection) != "apache":
+        pytest.skip("the community edition keeps its hourly figures itself")
+
+    def figures() -> object:
+        return connection.execute(
+            "SELECT sum(readings)::int, sum(total), min(least), max(most) FROM reading_hour WHERE device = %s", [topic]
+        ).fetchone()
+
+    store(connection, *(make_reading(topic, hour * 3600, float(hour)) for hour in range(1, 30)))
+    roll_hours(connection, NOW)
+    assert figures() == (29, 435.0, 1.0, 29.0)
+    store(connection, make_reading(topic, 10 * 3600 + 1, 500.0))
+    assert figures() == (30, 935.0, 1.0, 500.0)
+    assert roll_hours(connection, NOW) == 1
+    assert figures() == (30, 935.0, 1.0, 500.0)
+
+
+def test_admit_clock_off_once(connection: Connection, topic: str) -> None:
+    """A reading of a wrong clock is known again by the device's own time, within a batch and after it."""
+    wrong = datetime(1970, 1, 1, tzinfo=UTC)
+    first, again, other = make_reading(topic, 3, 1.0), make_reading(topic, 2, 1.0), make_reading(topic, 1, 2.0)
+    with connection.transaction():
+        assert admit_clock_off(connection, [(first, wrong), (again, wrong)]) == [first]
+    with connection.transaction():
+        assert admit_clock_off(connection, [(again, wrong), (other, wrong + timedelta(seconds=1))]) == [other]
+        assert admit_clock_off(connection, []) == []
+
+
+def test_history_of_a_day_in_buckets(connection: Connection, topic: str) -> None:
+    """Buckets hold mean, least and greatest; where nothing was measured there is no bucket."""
+    store(
+        connection,
+        *(make_reading(topic, ago, float(ago % 120)) for ago in range(60, 7200, 60) if not 1800 < ago < 3600),
+    )
+    since = NOW - timedelta(hours=2)
+    points = history(connection, topic, "pm25", since, NOW, points=12)
+    assert sum(point.readings for point in points) == 90
+    assert all(point.least <= point.mean <= point.most for point in points)
+    assert [point.time for point in points] == sorted(point.time for point in points)
+    assert len(points) <= 13
+    quiet = [p for p in points if NOW - timedelta(seconds=2950) < p.time < NOW - timedelta(seconds=2450)]
+    assert quiet == []
+
+
+def test_history_of_a_month_agrees_with_readings(connection: Connection, topic: str) -> None:
+    """A long history comes from hourly figures and says the same as the readings."""
+    chance = random.Random(2)
+    readings = [
+        make_reading(topic, hour * 3600 + chance.random() * 3000, chance.random() * 100) for hour in range(24 * 20)
+    ]
+    store(connection, *readings)
+    roll_hours(connection, NOW)
+    points = history(connection, topic, "pm25", NOW - timedelta(days=30), NOW + timedelta(hours=1), points=200)
+    assert sum(point.readings for point in points) == len(readings)
+    total = sum(point.mean * point.readings for point in points)
+    assert total == pytest.approx(sum(reading.value for reading in readings))
+    assert max(point.most for point in points) == max(reading.value for reading in readings)
+    assert len(points) <= 201
