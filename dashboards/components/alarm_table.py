@@ -1,0 +1,126 @@
+"""The alarms of an incident with what opened them and what is measured now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, Literal
+
+from dash import html
+
+from dashboards.attributes import data
+from dashboards.components.priority import prio
+from dashboards.when import figure, moment
+from ioc.alarms.machine import ANNUNCIATED, STATE_LABELS
+from ioc.catalog import MEASURES, RULES
+from ioc.i18n import Translator
+from ioc.model import Alarm, Reading
+
+SHOWN: Final = 40
+
+Look = Literal["", "seen", "quiet"]
+
+
+def alarm_table(
+    alarms: Sequence[Alarm],
+    chosen: int,
+    latest: Mapping[tuple[str, str], Reading],
+    names: Mapping[str, str],
+    openings: Mapping[int, float],
+    now: datetime,
+    words: Translator,
+) -> html.Div:
+    """One row per alarm, those that ask for somebody first.
+
+    Args:
+        alarms: all alarms of the incident.
+        chosen: id of the one whose evidence is shown.
+        latest: newest readings by device and measure.
+        names: names of devices by id.
+        openings: the value that opened each alarm, by its id; the alarm itself keeps only the last one that moved it.
+        now: what "today" is.
+        words: the reader's language.
+    """
+    ordered = sorted(alarms, key=urgency)
+    rows = [
+        _row(alarm, alarm.id == chosen, latest, names, openings.get(alarm.id), now, words) for alarm in ordered[:SHOWN]
+    ]
+    heads = ("", "Rule", "Device", "At opening", "Limit", "Now", "Opened", "State")
+    table = html.Table(
+        [html.Thead(html.Tr([html.Th(words(head) if head else "") for head in heads])), html.Tbody(rows)],
+        className="table alarms",
+    )
+    if len(ordered) <= SHOWN:
+        return html.Div(table)
+    return html.Div([table, html.Div(words("{n} more alarms", n=len(ordered) - SHOWN), className="more muted")])
+
+
+def urgency(alarm: Alarm) -> tuple[int, int, datetime, int]:
+    """Sorts what asks for somebody first, then what is alive, then by priority and time."""
+    rank = {"normal": 3, "suppressed": 2}.get(alarm.state, 0 if alarm.state in ANNUNCIATED else 1)
+    return (rank, alarm.priority, alarm.opened, alarm.id)
+
+
+def alarm_look(alarm: Alarm) -> Look:
+    """How its priority is drawn: filled while it asks for somebody, as an outline while it is alive, else grey."""
+    if alarm.state in ANNUNCIATED:
+        return ""
+    return "quiet" if alarm.state in ("normal", "suppressed") else "seen"
+
+
+def rule_name(key: str, words: Translator) -> str:
+    """A rule as people read it."""
+    return RULES[key][0].label.in_language(words.language) if key in RULES else key
+
+
+def _row(
+    alarm: Alarm,
+    here: bool,
+    latest: Mapping[tuple[str, str], Reading],
+    names: Mapping[str, str],
+    opening: float | None,
+    now: datetime,
+    words: Translator,
+) -> html.Tr:
+    state: list[str | html.Span] = [STATE_LABELS[alarm.state].in_language(words.language)]
+    if alarm.acknowledged_by:
+        state.append(html.Span(f" · {alarm.acknowledged_by}", className="muted"))
+    if alarm.shelved_until is not None:
+        state += [html.Span([" · ", moment(alarm.shelved_until, now), " ", alarm.shelve_reason], className="muted")]
+    return html.Tr(
+        [
+            html.Td(prio(alarm.priority, alarm_look(alarm))),
+            html.Td(
+                html.Button(
+                    rule_name(alarm.rule, words),
+                    type="button",
+                    className="as-link",
+                    title=words("Why did this fire?"),
+                    **data(alarm=str(alarm.id)),
+                )
+            ),
+            html.Td(
+                html.A(names.get(alarm.device, alarm.device), href=f"/devices?id={alarm.device}", title=alarm.device)
+            ),
+            html.Td(figure(alarm.measure, opening, words) if alarm.measure else "–", className="num"),
+            html.Td(figure(alarm.measure, alarm.limit, words) if alarm.limit is not None else "–", className="num"),
+            html.Td(value_now(latest.get((alarm.device, alarm.measure)), words), className="num"),
+            html.Td(moment(alarm.opened, now)),
+            html.Td(state),
+        ],
+        className="here" if here else "",
+        key=str(alarm.id),
+    )
+
+
+def value_now(reading: Reading | None, words: Translator) -> html.Span | str:
+    """The newest value with its age, as `assets/feed.js` ages it: late is hatched, gone is removed."""
+    if reading is None:
+        return "–"
+    text = figure(reading.measure, reading.value, words)
+    row = MEASURES.get(reading.measure)
+    return html.Span(
+        [html.Span(text, className="figure"), html.Span("", className="age")],
+        className="aged",
+        **data(time=str(reading.time.timestamp()), period=str(row.period_s if row else 60.0), figure=text),
+    )

@@ -1,0 +1,234 @@
+"""Everything about one device, readable on a wall of desks and on a phone in the street."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import segno
+from dash import html
+from dash.development.base_component import Component
+
+from dashboards.attributes import data
+from dashboards.city import Health
+from dashboards.components.alarm_table import alarm_look, rule_name, value_now
+from dashboards.components.device_table import kind_name
+from dashboards.components.incident_rows import ward_name
+from dashboards.components.priority import prio
+from dashboards.components.strip import heard_strip, state_strip
+from dashboards.device_records import STRIP, STRIP_BUCKET, DeviceFile, Relative
+from dashboards.when import figure, moment, number, since, span
+from ioc.alarms.machine import STATE_LABELS
+from ioc.catalog import KINDS, MEASURES
+from ioc.i18n import Translator
+from ioc.model import Quality, Rejected
+
+#: A clock further off than this is worth saying.
+SKEW_SAID_S: Final = 2.0
+_WORST: Final = ((Quality.CLOCK_OFF, "clock"), (Quality.MANUAL, "manual"), (Quality.GOOD, "good"))
+_QUALITY: Final = {
+    Quality.GOOD: "",
+    Quality.CLOCK_OFF: "stored at our time: its clock was off",
+    Quality.MANUAL: "keyed in by hand",
+}
+
+
+def panel_head(file: DeviceFile, health: Health, address: str, words: Translator) -> list[Component]:
+    """Name, kind, place, and the code that opens this page on a phone."""
+    device = file.device
+    state = health.name.lower()
+    facts = [
+        html.Span(device.id, className="device-id"),
+        html.Span(kind_name(device.kind, words)),
+        html.Span(ward_name(device.ward, words)),
+        html.Span(words("firmware {version}", version=device.firmware) if device.firmware else ""),
+        html.Span(words("dialect {name}", name=device.dialect) if device.dialect != "native" else ""),
+    ]
+    code = segno.make(address, error="m", micro=False)
+    return [
+        html.Div(
+            [
+                html.H2([html.I(className=f"health h-{state}"), device.name]),
+                html.Div(facts, className="head-facts"),
+            ],
+            className="head-words",
+        ),
+        html.A(
+            html.Img(src=code.svg_data_uri(dark="#14171b", light="#ffffff", border=2, scale=1), alt=address),
+            href=address,
+            className="qr",
+            title=words("Open this page on a phone"),
+        ),
+    ]
+
+
+def panel_facts(file: DeviceFile, health: Health, last_word: datetime | None, words: Translator) -> html.Dl:
+    """Link, last telemetry and data quality apart from each other; clock, availability."""
+    device = file.device
+    link = "maintenance" if device.status == "maintenance" else device.state
+    skew = device.clock_skew_s
+    shares = file.availability
+    qualities = {reading.quality for reading in file.latest}
+    quality = next((name for code, name in _WORST if code in qualities), "none")
+    cells: list[tuple[str, list[str | Component]]] = [
+        ("State", [html.I(className=f"health h-{health.name.lower()}"), words(f"health:{health.name.lower()}")]),
+        ("Link", [words(f"link:{link}"), html.Small(device.state_reason, className="muted")]),
+        ("Last telemetry", [since(last_word) if last_word is not None else words("never heard of")]),
+        ("Data quality", [words(f"quality:{quality}")]),
+        ("Clock skew", [f"{number(round(skew, 1) + 0.0, 1, words)} s" if skew is not None else "–"]),
+    ]
+    for name, share in (("24 h", "day"), ("7 d", "week"), ("30 d", "month")):
+        value = getattr(shares, share) if shares is not None else None
+        cells.append((name, [f"{number(value * 100, 1, words)} %" if value is not None else "–"]))
+    return html.Dl(
+        [html.Div([html.Dt(words(name)), html.Dd(parts)], className="fact") for name, parts in cells], className="facts"
+    )
+
+
+def measure_table(file: DeviceFile, chosen: str, now: datetime, words: Translator) -> Component:
+    """All measures with value, age and limits; a click chooses what the chart shows."""
+    del now
+    device = file.device
+    latest = {reading.measure: reading for reading in file.latest}
+    declared = KINDS[device.kind].measures if device.kind in KINDS else ()
+    keys = [*declared, *sorted(set(latest) - set(declared))]
+    if not keys:
+        return html.P(words("It has sent no readings yet"), className="muted")
+    rows = []
+    for key in keys:
+        row, reading = MEASURES.get(key), latest.get(key)
+        label = row.label.in_language(words.language) if row is not None else key
+        limits = [
+            html.Span(
+                [prio(rule.priority, "seen"), figure(key, rule.limit, words)],
+                title=rule.label.in_language(words.language),
+            )
+            for rule in (row.rules if row is not None else ())
+            if rule.kind in ("above", "below")
+        ]
+        said = words(_QUALITY.get(reading.quality, "")) if reading is not None else ""
+        button = html.Button(label, type="button", className="as-link", disabled=reading is None, **data(measure=key))
+        rows.append(
+            html.Tr(
+                [
+                    html.Td(button),
+                    html.Td(value_now(reading, words), className="num", title=said),
+                    html.Td(limits, className="limits"),
+                ],
+                className="here" if key == chosen else "",
+                key=key,
+            )
+        )
+    return html.Table(html.Tbody(rows), className="table measures")
+
+
+def strips(file: DeviceFile, now: datetime, words: Translator) -> html.Div:
+    """What it said of itself and when it sent data, one above the other: they may disagree."""
+    begin = now - STRIP
+    return html.Div(
+        [
+            html.Span(words("Link")),
+            state_strip(file.states, begin, now, words),
+            html.Span(words("Data")),
+            heard_strip(file.heard, begin, now, STRIP_BUCKET, words),
+            html.Span(""),
+            html.Div([html.Span(words("24 h ago")), html.Span(words("now"))], className="strip-scale"),
+        ],
+        className="strips",
+    )
+
+
+def alarm_lines(file: DeviceFile, now: datetime, words: Translator) -> Component:
+    """Its alarms, newest first."""
+    if not file.alarms:
+        return html.P(words("No alarms"), className="muted")
+    rows = [
+        html.Tr(
+            [
+                html.Td(prio(alarm.priority, alarm_look(alarm))),
+                html.Td(html.A(rule_name(alarm.rule, words), href=f"/incidents?id={alarm.incident}")),
+                html.Td(figure(alarm.measure, alarm.value, words) if alarm.measure else "", className="num"),
+                html.Td(moment(alarm.opened, now)),
+                html.Td(
+                    words("lasted {span}", span=span(alarm.returned - alarm.opened, words))
+                    if alarm.returned is not None
+                    else since(alarm.opened)
+                ),
+                html.Td(STATE_LABELS[alarm.state].in_language(words.language), className="muted"),
+            ],
+            key=str(alarm.id),
+        )
+        for alarm in file.alarms
+    ]
+    return html.Table(html.Tbody(rows), className="table")
+
+
+def rejected_lines(file: DeviceFile, now: datetime, words: Translator) -> Component:
+    """The last messages from it that could not become records, each with its reason."""
+    if not file.rejected:
+        return html.P(words("No messages in quarantine"), className="muted")
+    return html.Ul([html.Li(_rejected(one, now, words)) for one in file.rejected], className="rejected")
+
+
+def relatives(file: DeviceFile, words: Translator) -> list[Component]:
+    """What it stands below, and what stands below it."""
+    parts: list[Component] = []
+    if file.parent is not None:
+        parts.append(html.P([words("Stands below"), " ", _link(file.parent)], className="above"))
+    if file.below:
+        links: list[Component | str] = [_link(child) for child in file.children]
+        if file.below > len(file.children):
+            links.append(words("and {n} more", n=file.below - len(file.children)))
+        parts.append(
+            html.Div([html.P(words("Stand below it"), className="muted"), html.Div(links, className="children")])
+        )
+    return parts
+
+
+def camera_picture(file: DeviceFile, words: Translator) -> Component | None:
+    """What a camera shows now; `assets/devices.js` keeps it fresh and takes it away when there is none."""
+    if file.device.kind != "camera":
+        return None
+    footage = str(file.device.attrs.get("footage") or "")
+    return html.Figure(
+        [
+            html.Img(src="", alt=file.device.name, **data(camera=file.device.id)),
+            html.Div(words("No picture"), className="no-picture"),
+            html.Figcaption(
+                [
+                    html.Span(words("Footage: {source}", source=footage) if footage else "", className="muted"),
+                    html.Span("", className="camera-age muted"),
+                ]
+            ),
+        ],
+        className="near-camera",
+    )
+
+
+def period_of(measure: str) -> timedelta:
+    """How often the measure is reported."""
+    return timedelta(seconds=MEASURES[measure].period_s) if measure in MEASURES else timedelta(minutes=1)
+
+
+def _rejected(one: Rejected, now: datetime, words: Translator) -> list[Component]:
+    body = one.payload.decode("utf-8", "backslashreplace")
+    return [
+        html.Div(
+            [
+                html.Strong(one.reason),
+                html.Span(one.topic, className="muted"),
+                moment(one.received, now, "entry-time"),
+            ],
+            className="entry-head",
+        ),
+        html.Div(one.detail),
+        html.Code(_start(body, one), title=words("{n} bytes", n=one.size)),
+    ]
+
+
+def _start(body: str, one: Rejected) -> str:
+    return body[:200] + ("…" if len(body) > 200 or one.size > len(one.payload) else "")
+
+
+def _link(relative: Relative) -> html.A:
+    return html.A(relative.name, href=f"/devices?id={relative.id}", title=relative.id, **data(device=relative.id))

@@ -1,0 +1,140 @@
+"""“Why did this fire?”: the rule in words, the readings around it, the neighbours, the camera that stands near."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from dash import html
+from dash.development.base_component import Component
+
+from dashboards.attributes import data
+from dashboards.components.alarm_table import rule_name, value_now
+from dashboards.components.history_chart import Limit, Mark, graph, history_chart
+from dashboards.components.rule_words import rule_in_words
+from dashboards.evidence import Evidence
+from dashboards.theme import LIMITS
+from dashboards.when import ZONE, clock, number
+from ioc.catalog import MEASURES, RULES, Label
+from ioc.i18n import Translator
+from ioc.model import Device, Quality, Reading
+
+_CLEARED: Final = "#7fa39a"
+#: What a device says of itself, in words.
+STATE_WORDS: Final = {
+    "online": Label("trực tuyến", "online"),
+    "offline": Label("ngoại tuyến", "offline"),
+    "maintenance": Label("bảo trì", "maintenance"),
+    "unknown": Label("chưa rõ", "unknown"),
+}
+
+
+def evidence_view(evidence: Evidence, now: datetime, words: Translator) -> list[Component]:
+    """Sentence, chart, states and neighbours of one alarm."""
+    alarm = evidence.alarm
+    kind = evidence.device.kind if evidence.device is not None else ""
+    parts: list[Component] = [
+        html.P(
+            [
+                html.Strong(rule_name(alarm.rule, words)),
+                " — ",
+                evidence.device.name if evidence.device is not None else alarm.device,
+            ],
+            className="why-subject",
+        ),
+        html.P(rule_in_words(alarm.rule, kind, words), className="why-rule"),
+    ]
+    if evidence.measure and evidence.points:
+        title = MEASURES[evidence.measure].label.in_language(words.language)
+        parts.append(html.H4(title, className="why-title"))
+        parts.append(graph(chart(evidence, words)))
+    elif evidence.measure:
+        parts.append(html.P(words("No readings are stored for this time."), className="muted"))
+    if alarm.measure == "" and evidence.states:
+        parts.append(_states(evidence, now, words))
+    if evidence.neighbours:
+        parts.append(_neighbours(evidence, words))
+    return parts
+
+
+def chart(evidence: Evidence, words: Translator) -> dict[str, Any]:
+    """The readings with the limit and the moments of opening and return."""
+    alarm = evidence.alarm
+    marks = [Mark(alarm.opened, words("opened"), LIMITS[alarm.priority])]
+    if alarm.returned is not None and alarm.returned <= evidence.until:
+        marks.append(Mark(alarm.returned, words("returned"), _CLEARED))
+    level = alarm.rule in RULES and RULES[alarm.rule][0].kind in ("above", "below")
+    limits = [Limit(alarm.limit, words("limit"), alarm.priority)] if alarm.limit is not None and level else []
+    return history_chart(
+        evidence.measure,
+        evidence.points,
+        evidence.since,
+        evidence.until,
+        evidence.width,
+        words,
+        limits=limits,
+        marks=marks,
+    )
+
+
+def camera_view(device: Device, metres: float, words: Translator) -> html.Figure:
+    """A camera's picture, kept fresh by `assets/incidents.js`."""
+    footage = str(device.attrs.get("footage") or "")
+    caption = words("{name}, {metres} m away", name=device.name, metres=number(metres, 0, words))
+    return html.Figure(
+        [
+            html.Img(src=f"/camera/{device.id}.jpg", alt=caption, **data(camera=device.id)),
+            html.Figcaption(
+                [
+                    html.A(caption, href=f"/devices?id={device.id}"),
+                    html.Span(words("Footage: {source}", source=footage) if footage else "", className="muted"),
+                    html.Span("", className="camera-age muted"),
+                ]
+            ),
+        ],
+        className="near-camera",
+    )
+
+
+def _states(evidence: Evidence, now: datetime, words: Translator) -> html.Div:
+    rows = [
+        html.Li(
+            [
+                html.Span(clock(max(state.time, evidence.since), now), className="entry-time"),
+                html.Span(STATE_WORDS[state.state].in_language(words.language)),
+                html.Span(state.reason, className="muted"),
+            ]
+        )
+        for state in evidence.states[-8:]
+    ]
+    return html.Div(
+        [html.H4(words("What the device said of itself"), className="why-title"), html.Ul(rows, className="said")]
+    )
+
+
+def _neighbours(evidence: Evidence, words: Translator) -> html.Div:
+    rows = [
+        html.Tr(
+            [
+                html.Td(html.A(one.name, href=f"/devices?id={one.id}")),
+                html.Td(distance(one.metres, words), className="num muted"),
+                html.Td(
+                    value_now(
+                        Reading(one.time, one.id, evidence.measure, one.value, Quality.GOOD, one.time.astimezone(ZONE)),
+                        words,
+                    ),
+                    className="num",
+                ),
+            ],
+            key=one.id,
+        )
+        for one in evidence.neighbours
+    ]
+    return html.Div(
+        [html.H4(words("Nearest devices now"), className="why-title"), html.Table(html.Tbody(rows), className="table")]
+    )
+
+
+def distance(metres: float, words: Translator) -> str:
+    """A distance in metres, from a kilometre on in kilometres."""
+    return f"{number(metres, 0, words)} m" if metres < 1000 else f"{number(metres / 1000, 1, words)} km"
