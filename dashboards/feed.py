@@ -94,6 +94,7 @@ class Feed:
         if self.extra.get(key) != value:
             self.extra[key] = value
             self._untold.add(key)
+            self._snapshot = (-1, b"")
 
     async def run(self) -> None:
         """Follow, probe and tick until cancelled."""
