@@ -1,8 +1,8 @@
 # The city operations centre. Everything is set up on the first run; `make help` lists the targets.
 
 SHELL := /bin/sh
-# The newest Python this machine has, 3.11 or later.
-PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
+# The Python of the environment that is there, else the first on this machine that is 3.11 or later.
+PYTHON := $(shell for p in .venv/bin/python python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 SETUP = @$(if $(PYTHON),$(PYTHON) -m ioc.stack.bootstrap,echo "Python 3.11 or later is missing: apt-get install python3" >&2; exit 1;)
 VENV := .venv/bin
@@ -37,7 +37,7 @@ bench: ## measure ingest, vision and publish-to-page, each beside its peer
 	$(SETUP) test
 	$(VENV)/python -m tests.bench
 
-shots: ## take screenshots of every page of a running demo into docs/shots
+shots: ## take screenshots of every page of a running demo into tests/browser/shots
 	$(SETUP) test
 	$(VENV)/python -m tests.browser.shots
 
