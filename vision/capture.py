@@ -22,7 +22,7 @@ from vision.camera_voice import CameraVoice
 from vision.grabber import Task
 from vision.http_source import snapshots
 from vision.picture import fit_jpeg
-from vision.video_source import video, with_login
+from vision.video_source import stream, video
 
 #: Pauses between attempts at a source that fails.
 FIRST_PAUSE_S: Final = 1.0
@@ -89,7 +89,7 @@ class Camera:
         place = await asyncio.to_thread(pin, self._source, self._allow)
         if place.url.startswith("http"):
             return snapshots(place, fps, most)
-        return video(Task(with_login(place), fps, most, live=True))
+        return stream(place, fps, most)
 
 
 def still_files(path: Path) -> list[Path] | None:

@@ -30,7 +30,7 @@ class Task(msgspec.Struct, frozen=True):
     """What to read.
 
     Attributes:
-        source: a file's path, or an rtsp URL whose host is an address.
+        source: a file's path, or the URL of an `rtsp_relay`.
         fps: frames a second wanted of it.
         most_bytes: of one JPEG.
         live: a stream that gives its own pace; else a file, played at its own speed and again from the start.
@@ -68,7 +68,7 @@ def frames(task: Task) -> Iterator[tuple[int, bytes]]:
 
     # TCP, since a lost datagram is half a picture. The protocols are named so that neither a playlist nor an answer of the
     # camera makes FFmpeg open something else.
-    options = f"rtsp_transport;tcp|timeout;{_IO_S * 1_000_000}|protocol_whitelist;rtsp,rtsps,rtp,tcp,tls"
+    options = f"rtsp_transport;tcp|timeout;{_IO_S * 1_000_000}|protocol_whitelist;rtsp,rtp,tcp"
     os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = options if task.live else "protocol_whitelist;file"
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _IO_S * 1000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _IO_S * 1000]
     while True:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from typing import Final
-from urllib.parse import quote, urlsplit, urlunsplit
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Final, cast
 
 import msgspec
 
 from ioc.errors import SourceError
 from vision.address import Place
 from vision.grabber import FRAME, HEADER, Task
+from vision.rtsp_relay import relay
 
 #: This long without a frame, and the process is killed.
 LOST_S: Final = 20.0
@@ -20,13 +21,23 @@ LOST_S: Final = 20.0
 _MOST_BYTES: Final = 64_000_000
 
 
-def with_login(place: Place) -> str:
-    """The pinned URL with user and password, for FFmpeg, which knows no other way; never on a command line."""
-    if not place.user:
-        return place.url
-    parts = urlsplit(place.url)
-    login = f"{quote(place.user, safe='')}:{quote(place.password, safe='')}@"
-    return urlunsplit((parts.scheme, login + parts.netloc, parts.path, parts.query, ""))
+async def stream(place: Place, fps: float, most_bytes: int, lost_s: float = LOST_S) -> AsyncIterator[tuple[int, bytes]]:
+    """Time and JPEG of each frame of an RTSP camera; see `video`.
+
+    Raises:
+        SourceError: it cannot be reached, leads elsewhere, ended, or gave nothing for `lost_s`.
+    """
+    async with relay(place) as way:
+        frames = cast("AsyncGenerator[tuple[int, bytes]]", video(Task(way.url, fps, most_bytes, live=True), lost_s))
+        async with aclosing(frames):
+            try:
+                async for frame in frames:
+                    yield frame
+            except SourceError as error:
+                if way.refusal is None:
+                    raise
+                # What FFmpeg says of a connection that the relay ended is not the reason.
+                raise way.refusal from error
 
 
 async def video(task: Task, lost_s: float = LOST_S) -> AsyncIterator[tuple[int, bytes]]:

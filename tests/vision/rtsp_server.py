@@ -48,11 +48,14 @@ class RtspCamera:
         asked: methods of the requests, in order.
     """
 
-    def __init__(self, picture: Callable[[int], bytes], *, login: str = "", frames: int | None = None) -> None:
+    def __init__(
+        self, picture: Callable[[int], bytes], *, login: str = "", frames: int | None = None, redirect: str = ""
+    ) -> None:
         self.asked: list[str] = []
         self._picture = picture
         self._login = login
         self._frames = frames
+        self._redirect = redirect
         self._stopping = threading.Event()
         self._server = socket.create_server(("127.0.0.1", 0))
         self._server.settimeout(0.2)
@@ -95,6 +98,8 @@ class RtspCamera:
             right = "Basic " + base64.b64encode(self._login.encode()).decode()
             if self._login and method != "OPTIONS" and headers.get("authorization") != right:
                 self._answer(connection, "401 Unauthorized", base + 'WWW-Authenticate: Basic realm="cam"\r\n')
+            elif method == "DESCRIBE" and self._redirect:
+                self._answer(connection, "302 Moved", base + f"Location: {self._redirect}\r\n")
             elif method == "DESCRIBE":
                 more = f"Content-Type: application/sdp\r\nContent-Length: {len(SDP)}\r\n"
                 self._answer(connection, "200 OK", base + more, SDP)
