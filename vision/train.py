@@ -2,9 +2,8 @@
 
 `DIR` holds ``images/<camera>_<number>.jpg`` and ``labels/*.txt`` (YOLO: 0 motorbike with rider, 1 car, 2 bus, 3 truck).
 The steps are: split by time, complete the labels of the training part with the COCO teacher, train with the 80-class
-COCO head kept (nothing is re-initialised), slice the head to the project's six classes. What is written to `--out` is
-``dataset/``, ``run/`` with a checkpoint per epoch, and ``thuduc_yolo11n.pt``. ``python -m vision.export`` then makes
-the files of ``vision/weights/``.
+COCO head kept, so that nothing is re-initialised. `--out` receives ``dataset/`` and ``run/weights/`` with a checkpoint per
+epoch; ``python -m vision.export`` then slices the head to the project's six classes and makes ``vision/weights/``.
 
 torch and ultralytics are needed here alone and are imported when training starts. A CPU and a GPU both do; on a CPU
 without torchvision, ultralytics gets its own non-maximum suppression in torchvision's place.
@@ -13,6 +12,7 @@ without torchvision, ultralytics gets its own non-maximum suppression in torchvi
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -48,31 +48,27 @@ REPLAY_CONFIDENCE = 0.4
 REPLAY_EVERY = 40
 """Of a replayed video every 40th frame is used; nearer ones are near-duplicates."""
 
+RISE = 40
+"""Batches over which the learning rate rises to its peak."""
+
 RECIPE: dict[str, Any] = {
     "imgsz": 640,
     "batch": 8,
     "nbs": 8,  # step after every batch: accumulating to 64 leaves too few steps in a short run
     "optimizer": "AdamW",
     "lr0": 0.001,
-    "lrf": 0.02,
     "momentum": 0.9,
-    "cos_lr": True,
-    "warmup_epochs": 0.5,
-    "warmup_bias_lr": 0.0,  # the head is not new, so its biases must not leap
-    "freeze": 3,  # strides 2 and 4: general edges, and the dearest part of the backward pass
-    "mosaic": 1.0,
-    "close_mosaic": 2,
+    "warmup_epochs": 0,  # `Pace` sets the learning rate of every batch
     "scale": 0.5,
     "fliplr": 0.5,
     "hsv_v": 0.5,
     "cache": "ram",
-    "val": False,  # the schedule is fixed and the last checkpoint is kept: nothing is chosen on the validation part
+    "val": False,
     "plots": False,
     "deterministic": False,
     "seed": 11,
     "save_period": 1,
     "exist_ok": True,
-    "name": "run",
 }
 
 
@@ -94,13 +90,66 @@ def load_ultralytics() -> Any:
     return ultralytics
 
 
-def settle_on_cpu(trainer: Any) -> None:
-    """Use every core and channels-last weights on a CPU, where ultralytics leaves one core and a quarter of a step."""
-    import torch
+class Pace:
+    """The learning rate of every batch: a short rise, then half a cosine down to nothing at the end.
 
-    if trainer.device.type == "cpu":
-        torch.set_num_threads(os.cpu_count() or 1)
-        trainer.model.to(memory_format=torch.channels_last)
+    With a limit in seconds the end is a time, not a number of batches, so that training on a busy machine is cut
+    shorter but is never cut off half-way through its schedule.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        """Pace by `seconds`, or by the trainer's epochs where it is None."""
+        self.seconds = seconds
+        self.started = 0.0
+        self.batches = 0
+        self.share = 0.0
+
+    def start(self, trainer: Any) -> None:
+        """Begin; on a CPU use every core and channels-last weights, where ultralytics leaves half the speed unused."""
+        import torch
+
+        self.started = time.monotonic()
+        if trainer.device.type == "cpu":
+            torch.set_num_threads(os.cpu_count() or 1)
+            trainer.model.to(memory_format=torch.channels_last)
+
+    def before_batch(self, trainer: Any) -> None:
+        """Set the learning rate."""
+        total = len(trainer.train_loader) * trainer.epochs
+        self.share = (time.monotonic() - self.started) / self.seconds if self.seconds else self.batches / total
+        factor = learning_rate_factor(self.batches, self.share)
+        for group in trainer.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+        self.batches += 1
+
+    def after_batch(self, trainer: Any) -> None:
+        """Stop when the time is up; the epoch's checkpoint is still written."""
+        if self.seconds and time.monotonic() - self.started >= self.seconds:
+            trainer.stop = True
+
+
+def learning_rate_factor(batches: int, share: float) -> float:
+    """Return the learning rate, 0…1 of its peak, after so many batches and this share of the training."""
+    return min(1.0, (batches + 1) / RISE) * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+
+
+def trainer_class() -> Any:
+    """Return ultralytics' trainer without its validation: nothing is chosen on the validation part."""
+    from ultralytics.models.yolo.detect import DetectionTrainer
+    from ultralytics.utils.torch_utils import strip_optimizer
+
+    class Trainer(DetectionTrainer):  # type: ignore[misc]  # untyped, and absent from a server
+        """Keeps the last checkpoint, as the schedule ends there."""
+
+        def validate(self) -> tuple[dict[str, float], None]:
+            """Measure nothing."""
+            return {}, None
+
+        def final_eval(self) -> None:
+            """Only drop the optimiser's state from the last checkpoint."""
+            strip_optimizer(self.last)
+
+    return Trainer
 
 
 def make_teacher(weights: Path) -> Teacher:
@@ -196,28 +245,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the training set, checkpoints and result")
     parser.add_argument("--replay", type=Path, nargs="*", default=[], help="pictures and videos that keep COCO alive")
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--hours", type=float, help="stop after this time instead; the schedule adapts to it")
+    parser.add_argument("--hours", type=float, help="end after this time instead, with the whole schedule in it")
+    parser.add_argument("--start", type=Path, help="checkpoint of an earlier run to go on from; default: --coco")
+    parser.add_argument("--freeze", type=int, default=3, help="layers left as they are; 3: edges, 11: the backbone")
+    parser.add_argument("--mosaic", type=float, default=1.0, help="share of the pictures put together from four")
+    parser.add_argument("--name", default="run", help="folder of the checkpoints under --out")
     parser.add_argument("--device", help="cpu, 0, 0,1 …; default: a GPU where there is one")
     options = parser.parse_args(arguments)
 
     ultralytics = load_ultralytics()
     started = time.monotonic()
     config = options.out / "dataset" / "data.yaml"
-    model = ultralytics.YOLO(str(options.coco))
     if not config.is_file():
-        teacher = make_teacher(options.coco)
-        config = prepare(options.data, options.replay, teacher, options.out / "dataset", model.names)
+        coco = ultralytics.YOLO(str(options.coco))
+        prepare(options.data, options.replay, make_teacher(options.coco), options.out / "dataset", coco.names)
     print(f"training set ready after {time.monotonic() - started:.0f} s")
-    model.add_callback("on_train_start", settle_on_cpu)
+    pace = Pace(options.hours * 3600 if options.hours else None)
+    model = ultralytics.YOLO(str(options.start or options.coco))
+    model.add_callback("on_train_start", pace.start)
+    model.add_callback("on_train_batch_start", pace.before_batch)
+    model.add_callback("on_train_batch_end", pace.after_batch)
     model.train(
+        trainer=trainer_class(),
         data=str(config.resolve()),
         project=str(options.out.resolve()),
-        epochs=options.epochs,
-        time=options.hours,
+        name=options.name,
+        epochs=1000 if options.hours else options.epochs,
+        freeze=options.freeze,
+        mosaic=options.mosaic,
         device=options.device,
         **RECIPE,
     )
-    print(f"trained after {time.monotonic() - started:.0f} s; next: python -m vision.export")
+    checkpoint = options.out / options.name / "weights" / "last.pt"
+    print(f"{pace.batches} batches in {time.monotonic() - pace.started:.0f} s: {checkpoint}; next: vision.export")
 
 
 if __name__ == "__main__":
