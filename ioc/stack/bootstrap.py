@@ -1,6 +1,6 @@
 """Set-up: everything `make demo`, `make test` and `make check` need, each part once.
 
-    python3 -m ioc.stack.bootstrap demo|test|check
+    python3 -m ioc.stack.bootstrap demo|test|check|clean
 
 Runs before the virtual environment exists, so it uses the standard library only.
 """
@@ -8,6 +8,7 @@ Runs before the virtual environment exists, so it uses the standard library only
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -18,9 +19,10 @@ from ioc.stack import debian, footage, timescaledb, venv
 from ioc.stack.home import Home, build_cache
 from ioc.stack.steps import Progress, Step, run_step
 
-GOALS = ("demo", "test", "check")
+GOALS = ("demo", "test", "check", "clean")
 #: Program → Debian package that has it, and the setting that makes it unnecessary.
 SERVERS = {"mosquitto": ("mosquitto", "IOC_MQTT_URL"), "redis-server": ("redis-server", "IOC_REDIS_URL")}
+CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".import_linter_cache", "thuduc_ioc.egg-info")
 BUILD_TOOLS = {"cc": "build-essential", "make": "build-essential", "dpkg-source": "dpkg-dev", "cmake": "cmake"}
 
 
@@ -88,6 +90,9 @@ def steps(home: Home, goal: str) -> Iterator[Step]:
     yield Step(
         "project", "the project's own commands", (python, settings, venv.CLONE), venv.has_project, venv.install_project
     )
+    if goal != "check":
+        locked = venv.lock("runtime").read_text("utf-8")
+        yield Step("compile", "compiling what the services import", (python, locked), venv.runs, venv.compile_services)
     if goal != "check" and not replaced(goal, "IOC_DATABASE_URL"):
         inputs = (build_cache(), *timescaledb.fingerprint())
         yield Step(
@@ -135,12 +140,26 @@ def set_up(home: Home, goal: str) -> None:
         print(f"✓ set up in {time.monotonic() - started:.0f} s", flush=True)
 
 
+def clean(home: Home) -> None:
+    """Remove the stack's data, the virtual environment and the caches in this clone; the build cache of the machine stays."""
+    folders = [home.state, home.path, venv.VENV, *(venv.CLONE / name for name in CACHES)]
+    for folder in dict.fromkeys(folders):
+        if folder.exists():
+            print(f"removing {folder}", flush=True)
+            shutil.rmtree(folder)
+    print(f"kept for other clones: {build_cache()}", flush=True)
+
+
 def main() -> None:
     """Do the steps of the goal named on the command line."""
     if len(sys.argv) != 2 or sys.argv[1] not in GOALS:
         raise SystemExit(f"usage: python3 -m ioc.stack.bootstrap {'|'.join(GOALS)}")
     try:
-        set_up(Home.at(os.environ.get("IOC_HOME") or venv.CLONE / ".ioc"), sys.argv[1])
+        home = Home.at(os.environ.get("IOC_HOME") or venv.CLONE / ".ioc")
+        if sys.argv[1] == "clean":
+            clean(home)
+        else:
+            set_up(home, sys.argv[1])
     except IocError as error:
         raise SystemExit(f"set-up stopped: {error}") from error
     except KeyboardInterrupt:

@@ -17,7 +17,19 @@ LOCKS = CLONE / "docker" / "locks"
 
 #: The CPU build by its full version, so that no machine without a GPU is ever sent CUDA.
 TORCH = "torch==2.13.0+cpu"
+#: Packages no lock file holds: each comes apart, or is not wanted.
+WHEELS_APART = ("torch", "torchvision", "opencv-python")
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
+
+#: In a process of its own: the core imports no service.
+WARM = """
+from importlib import import_module
+from importlib.util import find_spec
+from ioc.stack.services import SERVICES
+for row in SERVICES:
+    is_package = find_spec(row.module).submodule_search_locations is not None
+    import_module(row.module + ".__main__" if is_package else row.module)
+"""
 
 
 def lock(name: str) -> Path:
@@ -79,6 +91,11 @@ def install_project(progress: Progress) -> None:
     _pip(progress, "--no-deps", "--no-build-isolation", "-e", str(CLONE))
 
 
+def compile_services(progress: Progress) -> None:
+    """Import what the services import, so that their first start need not compile it; pip would compile far more."""
+    progress.run(PYTHON, "-c", WARM, folder=CLONE, environment={"PYTHONDONTWRITEBYTECODE": ""})
+
+
 def install_ultralytics(progress: Progress) -> None:
     """Install ultralytics and the CPU build of torch, from where pip is configured to look, else from PyTorch's own index.
 
@@ -95,6 +112,5 @@ def install_ultralytics(progress: Progress) -> None:
 
 
 def _pip(progress: Progress, *arguments: str) -> None:
-    progress.run(
-        PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off", *arguments
-    )
+    quiet = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--no-compile")
+    progress.run(PYTHON, "-m", "pip", "install", *quiet, *arguments)
