@@ -153,7 +153,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     """One alarm occurrence, from opening to normal.
 
     Attributes:
-        value: the value that opened it; of its last return or raise once that happened.
+        value: the value that opened it, or raised it again; that of its return is in the log.
         returned: since when its condition is gone, None while it holds.
         acknowledged: when somebody said so, None before.
     """

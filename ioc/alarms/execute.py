@@ -105,7 +105,8 @@ class _Desk:
             # It ended meanwhile; the engine learns it from the row.
             file.changed[alarm.id] = read_alarm(self._connection, alarm.id)
             return
-        row = file.move(fresh, decision.event, who=SYSTEM, value=decision.value)
+        value = decision.value if decision.event == "raise" else None
+        row = file.move(fresh, decision.event, who=SYSTEM, value=value)
         if row is None:
             file.changed.setdefault(fresh.id, fresh)
             return
