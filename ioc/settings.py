@@ -68,7 +68,9 @@ class Settings(BaseSettings):
     vision_confidence: float = Field(0.25, gt=0, lt=1, description="Detections below are dropped.")
     vision_batch: int = Field(4, ge=1, le=64, description="Frames of different cameras inferred together at most.")
     vision_batch_ms: int = Field(15, ge=0, le=1000, description="A batch fires after this time even when not full.")
-    vision_stale_ms: int = Field(1000, ge=50, description="A frame older than this is dropped and counted.")
+    vision_stale_ms: int = Field(
+        1000, ge=50, description="A frame that has waited longer since it reached Redis is dropped and counted."
+    )
     vision_threads: int = Field(0, ge=0, description="CPU threads of the detector; 0 = leave one core to the others.")
     vision_group: str = Field("vision", description="Redis consumer group of the vision workers.")
     vision_max_fps: float = Field(

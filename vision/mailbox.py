@@ -23,7 +23,7 @@ class Notice(msgspec.Struct, frozen=True):
 
     Attributes:
         entry: the id of the word in the work queue.
-        arrived: when the frame reached Redis, seconds since the epoch.
+        arrived: when the frame reached Redis, on the caller's steady clock, in seconds.
     """
 
     camera: str

@@ -72,7 +72,7 @@ class Worker:
         self._looked: queue.Queue[list[Looked]] = queue.Queue(LANES)
         self._writer_gone = threading.Event()
         self._fetched: dict[str, datetime] = {}
-        self._redis_ahead_s = 0.0
+        self._redis_minus_ours_s = 0.0
         self._decoders = ThreadPoolExecutor(min(8, max(2, settings.vision_batch)), "decode")
         self.figures = Figures(detector.name)
 
@@ -107,7 +107,7 @@ class Worker:
                 if time.monotonic() >= tend:
                     self._live.ensure_group(group)
                     self._live.forget_workers(group, idle_s=_DEAD_S)
-                    self._redis_ahead_s = self._live.time() - time.time()
+                    self._redis_minus_ours_s = self._live.time() - time.monotonic()
                     tend = time.monotonic() + _TEND_S
                 taken = self._live.take_frames(group, consumer, count=500, block_ms=int(_TICK_S * 1000))
             except LiveError as error:
@@ -119,10 +119,10 @@ class Worker:
             self._service.recover("redis")
             pauses = backoff()
             if taken:
-                # The arrival is Redis' time, ours is measured against it: a clock that is off must not make frames stale.
+                # Redis' clock made the id; it is set against our steady one, so that no clock that is off makes frames stale.
                 self._offer(
                     [
-                        Notice(camera, entry, int(entry.partition("-")[0]) / 1000 - self._redis_ahead_s)
+                        Notice(camera, entry, int(entry.partition("-")[0]) / 1000 - self._redis_minus_ours_s)
                         for entry, camera in taken
                     ]
                 )
@@ -136,7 +136,7 @@ class Worker:
             self._service.degrade("timescaledb", f"{missing}; pictures are shown, nothing is stored")
 
     def _offer(self, notices: Sequence[Notice]) -> None:
-        now = time.time()
+        now = time.monotonic()
         with self._changed:
             drops = [drop for notice in notices if (drop := self._mailbox.offer(notice, now)) is not None]
             self._changed.notify_all()
@@ -166,13 +166,13 @@ class Worker:
     def _collect(self) -> list[Notice]:
         """Wait for a batch: full, or as much as came within `vision_batch_ms` of the first; [] after a while."""
         with self._collecting, self._changed:
-            if not self._mailbox.ready(time.time()):
+            if not self._mailbox.ready(time.monotonic()):
                 due = self._mailbox.next_due()
-                self._changed.wait(_TICK_S if due is None else min(_TICK_S, max(0.001, due - time.time())))
-            deadline = time.time() + self._settings.vision_batch_ms / 1000
-            while 0 < self._mailbox.ready(now := time.time()) < self._batch and now < deadline:
+                self._changed.wait(_TICK_S if due is None else min(_TICK_S, max(0.001, due - time.monotonic())))
+            deadline = time.monotonic() + self._settings.vision_batch_ms / 1000
+            while 0 < self._mailbox.ready(now := time.monotonic()) < self._batch and now < deadline:
                 self._changed.wait(deadline - now)
-            notices, stale = self._mailbox.pick(self._batch, time.time())
+            notices, stale = self._mailbox.pick(self._batch, time.monotonic())
         self._drop(stale)
         return notices
 
@@ -243,7 +243,7 @@ class Worker:
     def _finish(self, batch: Sequence[Looked]) -> None:
         started = time.monotonic()
         stored = self._keep(batch)
-        committed = time.time()
+        committed = time.monotonic()
         STAGE.labels("store").observe(time.monotonic() - started)
         fresh = {id(scene) for scene in stored}
         done = [looked for looked in batch if id(looked.scene) in fresh]
