@@ -98,6 +98,8 @@ class Screen:
         if service.child is None:
             wait = max(0.0, service.due - time.monotonic())
             return f"[red]●[/] {ending(service.ended or 0)}, again in {wait:.0f} s"
+        if not service.row.beats:
+            return "[green]●[/] runs"
         beat = self._beats.get(service.child.pid)
         if beat is None:
             return (

@@ -17,6 +17,7 @@ class ServiceRow:
         module: what `python -m` runs.
         arguments: of that module.
         simulated: belongs to the simulated city; `ioc up` leaves it out.
+        beats: sends heartbeats; the simulator stands for devices, which do not.
         needs: the setting without which there is nothing for it to do; "" = none.
     """
 
@@ -24,6 +25,7 @@ class ServiceRow:
     module: str
     arguments: tuple[str, ...] = ()
     simulated: bool = False
+    beats: bool = True
     needs: str = ""
 
     def argv(self) -> list[str]:
@@ -39,7 +41,7 @@ SERVICES = (
     ServiceRow("upkeep", "ioc.db.upkeep"),
     ServiceRow("dashboards", "dashboards"),
     ServiceRow("capture", "vision.capture", needs="capture_sources"),
-    ServiceRow("simulator", "ingest.simulator", ("run",), simulated=True),
+    ServiceRow("simulator", "ingest.simulator", ("run",), simulated=True, beats=False),
 )
 
 
