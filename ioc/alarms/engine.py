@@ -20,6 +20,7 @@ from ioc.alarms.world import Decision, World, lookback
 from ioc.catalog import MEASURES, RULES
 from ioc.db import alarms as stored
 from ioc.db import snapshot
+from ioc.db.devices import all_devices
 from ioc.db.pool import Connection, connect, translated
 from ioc.errors import LiveError, StorageError
 from ioc.live import Live
@@ -155,7 +156,9 @@ class Engine:
         self._republish()
 
     def _take_register(self) -> None:
-        for device in snapshot.devices(self._connection):
+        with translated():
+            devices = all_devices(self._connection)
+        for device in devices:
             self.world.device(device)
             if device.last_seen is not None:
                 self.world.heard(device.id, device.last_seen)

@@ -165,8 +165,9 @@ class World:
     def presumed_online(self, device: str) -> None:
         """The records show that the device was there once."""
         presence = self._presence.get(device, _NEVER)
-        self._presence[device] = msgspec.structs.replace(presence, been_online=True)
-        self._touch(device)
+        if not presence.been_online:
+            self._presence[device] = msgspec.structs.replace(presence, been_online=True)
+            self._touch(device)
 
     def heard(self, device: str, received: datetime) -> None:
         """The register says that the device was heard then."""

@@ -1,4 +1,4 @@
-"""The city as TimescaleDB knows it now: devices, newest readings, and readings of the last minutes."""
+"""What a service needs to begin from TimescaleDB, or to go on without Redis: newest readings, and those of the last minutes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,9 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from ioc.db.pool import Connection, translated
-from ioc.model import Device, Reading
+from ioc.model import Reading
 
-_DEVICE: Final = sql.SQL(", ").join(map(sql.Identifier, Device.__struct_fields__))
 _READING: Final = sql.SQL(", ").join(map(sql.Identifier, Reading.__struct_fields__))
-
-
-def devices(connection: Connection) -> list[Device]:
-    """Every device of the register, retired ones too."""
-    with translated(), connection.cursor(row_factory=class_row(Device)) as cursor:
-        return cursor.execute(sql.SQL("SELECT {} FROM device").format(_DEVICE)).fetchall()
 
 
 def latest(connection: Connection, received_after: datetime | None = None) -> list[Reading]:

@@ -97,6 +97,12 @@ Start = Callable[[], "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    """A copy that a test may change."""
+    return dict(environment)
+
+
+@pytest.fixture
 def start(environment: dict[str, str]) -> Iterator[Start]:
     """Starts engines; they are killed at the end."""
     running: list[subprocess.Popen[bytes]] = []
@@ -304,3 +310,26 @@ def test_engine_shelf_time_ends_by_itself(city: City, start: Start, live: Live) 
     assert city.alive() == {("bin_burning", "bin"): "shelved"}
     eventually(lambda: city.alive() == {("bin_burning", "bin"): "unacknowledged"})
     assert utc_now() >= until
+
+
+def test_engine_says_that_it_hears_nobody(city: City, start: Start, live: Live) -> None:
+    """Without ingest and without readings silence means nothing, and the wall is told; a healthy ingest is enough."""
+    engine = start()
+    eventually(lambda: (beat := beat_of(live, engine)) is not None and "hearing" in beat.reason)
+
+    def well() -> bool:
+        live.beat(Heartbeat("ingest", "test-1", utc_now(), "ok"))
+        beat = beat_of(live, engine)
+        return beat is not None and beat.state == "ok"
+
+    eventually(well)
+
+
+def test_engine_waits_for_the_schema(start: Start, live: Live, environment: dict[str, str], stack: Stack) -> None:
+    """Started before the migrations have run it says what is missing instead of dying."""
+    environment["IOC_DATABASE_URL"] = stack.urls.database_url
+    with psycopg.connect(stack.urls.database_url, autocommit=True) as connection:
+        assert connection.execute("SELECT to_regclass('alarm')").fetchone() == (None,)
+    engine = start()
+    eventually(lambda: (beat := beat_of(live, engine)) is not None and "does not exist" in beat.reason)
+    assert engine.poll() is None
