@@ -33,13 +33,14 @@ class ServiceRow:
         return [sys.executable, "-m", self.module, *self.arguments]
 
 
-#: In the order they are started; stopped in the reverse order, so that what has been sent is still stored.
+#: In the order they are started: the pages first, for they take longest and are waited for. Stopped in the reverse order,
+#: so that what has been sent is still stored.
 SERVICES = (
+    ServiceRow("dashboards", "dashboards"),
     ServiceRow("ingest", "ingest"),
     ServiceRow("vision", "vision"),
     ServiceRow("alarms", "ioc.alarms"),
     ServiceRow("upkeep", "ioc.db.upkeep"),
-    ServiceRow("dashboards", "dashboards"),
     ServiceRow("capture", "vision.capture", needs="capture_sources"),
     ServiceRow("simulator", "ingest.simulator", ("run",), simulated=True, beats=False),
 )
