@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 
 from ioc.alarms import actions
 from ioc.alarms.execute import Order, execute
+from ioc.alarms.grouping import incident_state
 from ioc.alarms.log import canonical, verify
 from ioc.alarms.machine import Event
 from ioc.alarms.world import Decision
@@ -314,6 +315,66 @@ def test_concurrent_engine_and_operators_keep_the_chain(connection: Connection, 
     assert verify(entries) is None
     assert sum(entry.kind == "note" for entry in entries) == 16
     assert [entry.time for entry in entries] == sorted(entry.time for entry in entries)
+
+
+SUBJECTS = [("water_alert_3", "g1"), ("water_alert_1", "g1"), ("water_alert_3", "g2"), ("lamp_offline", "l1")]
+deeds = st.one_of(
+    st.tuples(
+        st.just("engine"), st.sampled_from(["raise", "return", "suppress", "release", "remove", "restore", "unshelve"])
+    ),
+    st.tuples(
+        st.just("operator"), st.sampled_from(["acknowledge", "whole", "shelve", "unshelve", "note", "close", "force"])
+    ),
+)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.tuples(deeds, st.sampled_from(SUBJECTS)), min_size=5, max_size=30))
+def test_any_story_keeps_the_books_straight(connection: Connection, story: list[Any]) -> None:
+    """Engine and operators in any order: states follow from alarms, priorities are the worst, every chain holds."""
+    with connection.transaction(force_rollback=True):
+        for (who, what), (rule, device) in story:
+            alive = {(a.rule, a.device): a for a in stored.alive_alarms(connection)}
+            alarm = alive.get((rule, device))
+            if who == "engine" and alarm is None:
+                opened(connection, device, rule)
+            elif who == "engine" and alarm is not None:
+                happen(connection, alarm, what)
+            elif alarm is not None:
+                operate(connection, alarm, what)
+        page = stored.incidents(connection, limit=1000)
+        assert page.total == len(page.incidents)
+        for incident in page.incidents:
+            file = stored.incident_file(connection, incident.id)
+            assert file.fault is None
+            states = [alarm.state for alarm in file.alarms]
+            assert incident.state == incident_state(states, closed=incident.closed is not None)
+            assert incident.priority == min(alarm.priority for alarm in file.alarms)
+            assert (incident.alarms, incident.active) == (len(states), sum(a.returned is None for a in file.alarms))
+            assert incident.changed == file.log[-1].time
+            ends = [entry.kind for entry in file.log if entry.kind in ("closed", "reopened", "cleared")]
+            assert (incident.state == "closed") == (ends[-1:] == ["closed"])
+
+
+def operate(connection: Connection, alarm: Alarm, what: str) -> None:
+    """One of the things an operator does."""
+    if what == "acknowledge":
+        actions.acknowledge(connection, "a", alarms=[alarm.id])
+    elif what == "whole":
+        actions.acknowledge(connection, "a", incident=alarm.incident)
+    elif what == "shelve":
+        actions.shelve(connection, [alarm.id], utc_now() + timedelta(minutes=5), "lý do", "a")
+    elif what == "unshelve":
+        actions.unshelve(connection, [alarm.id], "a")
+    elif what == "note":
+        actions.note(connection, alarm.incident, "ghi chú", "a")
+    elif what == "force":
+        actions.close(connection, alarm.incident, "a", reason="xong")
+    elif state_of(connection, alarm.incident) == "closed":
+        assert actions.close(connection, alarm.incident, "a") == []
+    else:
+        with pytest.raises(ActionError, match="wait until it is cleared"):
+            actions.close(connection, alarm.incident, "a")
 
 
 def test_action_names_what_is_missing(connection: Connection) -> None:

@@ -14,7 +14,9 @@ import pytest
 from psycopg import sql
 
 from ioc.alarms import actions
+from ioc.alarms.execute import Order, execute
 from ioc.alarms.log import verify
+from ioc.alarms.world import Decision
 from ioc.db import alarms as stored
 from ioc.db.copy import DEVICE_STATE, READING, store
 from ioc.db.pool import Connection
@@ -185,6 +187,25 @@ def test_engine_killed_in_a_storm_loses_and_doubles_nothing(city: City, start: S
     assert [verify(log) for log in logs] == [None] * 7
     kinds = [entry.kind for log in logs for entry in log]
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {"detected": 400, "returned": 400}
+
+
+def test_engine_tells_what_a_killed_one_could_not(city: City, start: Start, live: Live) -> None:
+    """Killed between commit and publish: the next one publishes what the pages never heard."""
+    register(city.connection, make_device("bin", "waste_bin"))
+    city.say({"bin": BURNING}, publish=False)
+    after = live.last_id()
+    order = Order(Decision("bin_burning", "bin", "raise", value=BURNING), make_device("bin", "waste_bin"), None)
+    execute(city.connection, [order], utc_now())  # committed, and nobody was told
+    start()
+
+    def told() -> list[tuple[str, str]]:
+        changes = [change for _, change in live.changes(after, block_ms=1)]
+        return [
+            (row.rule, row.state) for change in changes if isinstance(change, AlarmsChanged) for row in change.alarms
+        ]
+
+    eventually(lambda: told() == [("bin_burning", "unacknowledged")])
+    assert city.alive() == {("bin_burning", "bin"): "unacknowledged"}
 
 
 def test_engine_decides_what_happened_while_it_was_down(city: City, start: Start, live: Live) -> None:
