@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse
 
 from dashboards.room import Room
 from ioc.alarms import actions
+from ioc.alarms.actions import SHELVE_AT_MOST
 from ioc.db.pool import Connection
 from ioc.errors import ActionError, LiveError, StorageError
 from ioc.model import Change
@@ -46,7 +47,7 @@ class Shelve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Put alarms aside for some minutes, with a reason."""
 
     alarms: _Ids
-    minutes: float
+    minutes: Annotated[float, msgspec.Meta(gt=0, le=SHELVE_AT_MOST.total_seconds() / 60)]
     reason: str
 
     def __call__(self, connection: Connection, who: str) -> list[Change]:

@@ -20,10 +20,11 @@ def routes(room: Room) -> APIRouter:
     """`GET /camera/<id>.jpg`: the newest annotated picture, else the newest plain frame, else 404."""
     router = APIRouter()
 
-    @router.get("/camera/{name}.jpg")
-    async def picture(name: str, request: Request) -> Response:
-        if not DEVICE_ID.fullmatch(name):
-            return Response(status_code=404)
+    @router.get("/camera/{path:path}")
+    async def picture(path: str, request: Request) -> Response:
+        name = path.removesuffix(".jpg")
+        if name == path or not DEVICE_ID.fullmatch(name):
+            return Response("no such camera", status_code=404, media_type="text/plain")
         try:
             found = await asyncio.to_thread(room.live.snapshot, name)
             frame = found[0] if found is not None else await asyncio.to_thread(room.live.frame, name)

@@ -164,12 +164,12 @@ def draw(trend: Trend, points: list[Point], words: Translator) -> dict[str, Any]
             "bgcolor": "rgba(0,0,0,0.01)",
             "text": rule.label.in_language(words.language),
             "showarrow": False,
-            "font": {"size": 18},
+            "font": {"size": 16},
         }
         for rule, _ in limits[-1:]
     ]
     layout = chart_layout(
-        font={"family": "Inter Variable, sans-serif", "size": 18},
+        font={"family": "Inter Variable, sans-serif", "size": 16},
         margin={"l": 12, "r": 14, "t": 6, "b": 28},
         shapes=shapes,
         annotations=notes,

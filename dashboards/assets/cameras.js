@@ -13,7 +13,8 @@
     const list = fresh(city), tiles = root.querySelectorAll(".camera");
     // While a P1 is open nothing moves away under the operator's eyes.
     const urgent = [...city.alarms.values()].some((alarm) => alarm.priority === 1 && IOC.unseen(alarm));
-    if (now > due && !urgent) { turn++; due = now + TURN_S; }
+    // Nor does anything turn while the feed is silent: there would be no picture to turn to.
+    if (now > due && !urgent && IOC.silence() < 3) { turn++; due = now + TURN_S; }
     shown = list.length ? Array.from(tiles, (_, at) => (at < list.length ? list[(turn + at) % list.length] : null)) : [];
     root.querySelector(".camera-panel").classList.toggle("cameras-none", !list.length);
     return list;

@@ -217,7 +217,7 @@
     const cut = silence > LATE_S, frozen = silence > FROZEN_S;
     html.classList.toggle("cut", cut);
     html.classList.toggle("frozen", frozen);
-    if (root && frozen) root.dataset.frozen = t("FROZEN");
+    if (frozen) html.dataset.frozen = t("FROZEN");
     if (banner) {
       banner.classList.toggle("shown", cut);
       if (cut) IOC.text(banner, `${t("CONNECTION LOST")} · ${t("nothing new for {age}", { age: IOC.since(silence) })}`);

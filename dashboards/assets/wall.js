@@ -121,8 +121,15 @@
       alarms.sort((a, b) => IOC.unseen(b) - IOC.unseen(a) || a.priority - b.priority || b.opened - a.opened);
       rows.push({ incident, alarms, unseen: alarms.some(IOC.unseen), active: incident.active > 0 && incident.state !== "cleared" });
     }
-    rows.sort((a, b) => b.unseen - a.unseen || b.active - a.active || a.incident.priority - b.incident.priority || b.incident.opened - a.incident.opened);
+    rows.sort((a, b) => rank(a) - rank(b) || b.incident.opened - a.incident.opened);
     return rows;
+  }
+  /** A P1 stays on top for as long as it stands; then what nobody has seen, by priority; then the rest; then what is over. */
+  function rank(row) {
+    const priority = row.incident.priority;
+    if (!row.active) return row.unseen ? 8 : 9;
+    if (priority === 1) return row.unseen ? 0 : 1;
+    return row.unseen ? priority : priority + 2.5;
   }
   let rows = [];
   function incidents(city) {

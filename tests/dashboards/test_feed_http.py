@@ -1,0 +1,187 @@
+"""What the server of the pages answers: run as people run it, asked over HTTP."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from ioc.db.pool import Connection
+from ioc.live import Live
+from ioc.model import Frame
+from tests.fix_stack import Database
+
+JPEG = b"\xff\xd8\xff\xe0 as good as a picture \xff\xd9"
+
+
+@pytest.fixture(scope="module")
+def site(environment: dict[str, str], live: Live) -> Iterator[str]:
+    """The server's address."""
+    del live
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dashboards"],
+        env=environment | {"IOC_DASHBOARDS_PORT": "0"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    address = next((json.loads(line)["url"] for line in process.stderr if '"serving"' in line), "")
+    assert address, "the server ended before it served"
+    while httpx.get(f"{address}healthz").status_code != 200:
+        time.sleep(0.1)
+    yield address.rstrip("/")
+    process.terminate()
+    assert process.wait(timeout=30) == 0
+    process.stderr.close()
+
+
+@pytest.fixture
+def connection(db: Database) -> Iterator[Connection]:
+    with db.connect() as connection:
+        yield connection
+
+
+def make_incident(connection: Connection) -> tuple[int, int]:
+    """An open incident with one unacknowledged alarm; returns both numbers."""
+    incident = connection.execute(
+        "INSERT INTO incident (cause, ward, priority, state, opened, changed) VALUES ('flood', '26824', 1, 'open', now(), now())"
+        " RETURNING id"
+    ).fetchone()
+    assert incident is not None
+    alarm = connection.execute(
+        'INSERT INTO alarm (rule, device, measure, ward, cause, priority, state, value, "limit", opened, changed, incident)'
+        " VALUES ('water_alert_3', %s, 'waterLevel', '26824', 'flood', 1, 'unacknowledged', 1.7, 1.6, now(), now(), %s)"
+        " RETURNING id",
+        (f"gauge-{incident[0]}", incident[0]),
+    ).fetchone()
+    assert alarm is not None
+    return incident[0], alarm[0]
+
+
+def act(site: str, what: str, body: object, *, who: str = "Tr%E1%BB%B1c%20ban", **headers: str) -> httpx.Response:
+    cookies = {"operator": who} if who else {}
+    return httpx.post(f"{site}/actions/{what}", json=body, headers={"Origin": site, **headers}, cookies=cookies)
+
+
+def state_of(connection: Connection, alarm: int) -> tuple[str, str]:
+    row = connection.execute("SELECT state, acknowledged_by FROM alarm WHERE id = %s", (alarm,)).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def test_page_names_no_other_server(site: str) -> None:
+    """Everything a page loads comes from here."""
+    answer = httpx.get(f"{site}/")
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert re.findall(r'(?:src|href)="(?:https?:)?//[^"]+', answer.text) == []
+
+
+@pytest.mark.parametrize(("query", "language"), [("", "vi"), ("?lang=en", "en"), ("?lang=xx", "vi")])
+def test_page_is_in_the_language_asked_for(site: str, query: str, language: str) -> None:
+    """From its first byte on."""
+    assert f'<html lang="{language}"' in httpx.get(f"{site}/{query}").text
+
+
+def test_page_keeps_language_and_theme_of_the_cookies(site: str) -> None:
+    """What was chosen stays chosen."""
+    assert '<html lang="en" data-theme="light"' in httpx.get(f"{site}/", cookies={"lang": "en", "theme": "light"}).text
+
+
+@pytest.mark.parametrize("path", ["docs", "redoc", "openapi.json"])
+def test_documentation_of_the_framework_is_off(site: str, path: str) -> None:
+    """FastAPI's own pages load scripts from the internet."""
+    assert "swagger" not in httpx.get(f"{site}/{path}").text.lower()
+    assert "redoc" not in httpx.get(f"{site}/{path}").text.lower()
+
+
+def test_health_names_links_and_devices(site: str) -> None:
+    """A supervisor sees whether the page has what it stands on."""
+    answer = httpx.get(f"{site}/healthz").json()
+    assert answer["ready"] is True
+    assert answer["links"]["timescaledb"] == answer["links"]["redis"] == "ok"
+
+
+def test_picture_is_the_annotated_one_and_is_sent_once(site: str, live: Live, topic: str) -> None:
+    """The same picture asked for again is 304; a newer one is sent."""
+    now = datetime.now(UTC)
+    live.put_frame(Frame(topic, now, b"plain"))
+    assert httpx.get(f"{site}/camera/{topic}.jpg").content == b"plain"
+    live.put_snapshot(Frame(topic, now, JPEG), b"[]")
+    first = httpx.get(f"{site}/camera/{topic}.jpg")
+    assert (first.content, first.headers["content-type"], first.headers["x-annotated"]) == (JPEG, "image/jpeg", "1")
+    again = httpx.get(f"{site}/camera/{topic}.jpg", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    live.put_snapshot(Frame(topic, datetime.now(UTC), JPEG + b"2"), b"[]")
+    assert (
+        httpx.get(f"{site}/camera/{topic}.jpg", headers={"If-None-Match": first.headers["etag"]}).content == JPEG + b"2"
+    )
+
+
+@pytest.mark.parametrize("name", ["nobody", "..%2f..%2fetc", "a%00b", "x" * 65])
+def test_picture_of_no_camera_is_404(site: str, name: str) -> None:
+    """No picture is ever made up."""
+    assert httpx.get(f"{site}/camera/{name}.jpg").status_code == 404
+
+
+def test_acknowledge_is_done_in_the_name_of_the_browser(site: str, connection: Connection) -> None:
+    """The key on the wall reaches TimescaleDB, with the name and an entry in the log."""
+    incident, alarm = make_incident(connection)
+    answer = act(site, "acknowledge", {"incidents": [incident]})
+    assert (answer.status_code, answer.json()) == (200, {"changed": 1})
+    assert state_of(connection, alarm) == ("acknowledged", "Trực ban")
+    log = connection.execute("SELECT kind, who FROM incident_log WHERE incident = %s", (incident,)).fetchall()
+    assert ("acknowledged", "Trực ban") in log
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://elsewhere.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Content-Type": "text/plain"}, 403),
+    ],
+)
+def test_act_from_another_site_is_refused(
+    site: str, connection: Connection, headers: dict[str, str], status: int
+) -> None:
+    """A page of another site that an operator has open cannot act in the operator's name."""
+    _, alarm = make_incident(connection)
+    assert act(site, "acknowledge", {"alarms": [alarm]}, **headers).status_code == status
+    assert state_of(connection, alarm) == ("unacknowledged", "")
+
+
+def test_act_without_a_name_is_refused(site: str, connection: Connection) -> None:
+    """The log needs to know who."""
+    _, alarm = make_incident(connection)
+    assert act(site, "acknowledge", {"alarms": [alarm]}, who="").status_code == 401
+    assert state_of(connection, alarm) == ("unacknowledged", "")
+
+
+@pytest.mark.parametrize(
+    ("what", "body", "status"),
+    [
+        ("acknowledge", {"alarms": ["one"]}, 400),
+        ("acknowledge", {"alarm": [1]}, 400),
+        ("acknowledge", [], 400),
+        ("acknowledge", {"alarms": [2**62]}, 400),
+        ("shelve", {"alarms": [1], "minutes": 30}, 400),
+        ("shelve", {"alarms": [1], "minutes": 1e300, "reason": "x"}, 400),
+        ("note", {"incident": 2**62, "text": "x"}, 400),
+        ("note", {"incident": 2**80, "text": "x"}, 400),
+        ("close", {"incident": 2**62}, 400),
+        ("explode", {}, 404),
+        ("note", {"incident": 1, "text": "x" * 70_000}, 413),
+    ],
+)
+def test_act_that_makes_no_sense_is_refused_with_a_reason(site: str, what: str, body: object, status: int) -> None:
+    """A fault of the caller is said to be one."""
+    answer = act(site, what, body)
+    assert answer.status_code == status
+    assert answer.json()["error"]
