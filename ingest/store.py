@@ -80,7 +80,7 @@ def _write_devices(connection: Connection, batch: Batch, registry: Registry) -> 
         for announcement in batch.announced.values()
         if announcement is not None
     ]
-    changed = announce(connection, announced) if announced else []
+    changed = announce(connection, announced)
     retired = [key for key, announcement in batch.announced.items() if announcement is None]
     if retired:
         changed += retire(connection, retired)

@@ -19,7 +19,8 @@ _ALL: Final = sql.SQL("SELECT {} FROM device ORDER BY id").format(_COLUMNS)
 _ONE: Final = sql.SQL("SELECT {} FROM device WHERE id = %s").format(_COLUMNS)
 _ANNOUNCE: Final = sql.SQL(
     "INSERT INTO device (id, kind, name, lat, lon, ward, parent, dialect, firmware, attrs)"
-    " VALUES (%(id)s, %(kind)s, %(name)s, %(lat)s, %(lon)s, %(ward)s, %(parent)s, %(dialect)s, %(firmware)s, %(attrs)s)"
+    " SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::float8[], %s::float8[], %s::text[], %s::text[], %s::text[],"
+    " %s::text[], %s::jsonb[])"
     " ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, name = excluded.name, lat = excluded.lat,"
     " lon = excluded.lon, ward = excluded.ward, parent = excluded.parent, dialect = excluded.dialect,"
     " firmware = excluded.firmware, attrs = excluded.attrs,"
@@ -67,27 +68,24 @@ def device(connection: Connection, key: str) -> Device | None:
 def announce(connection: Connection, placed: Iterable[Placed]) -> list[Device]:
     """Register devices as they announce themselves; returns those that are new or changed, as they are now.
 
-    A retired or unannounced device becomes active; one that a person put under maintenance stays so.
+    Each device once at most. A retired or unannounced one becomes active; one that a person put under maintenance stays so.
     """
-    changed: list[Device] = []
-    for announcement, ward in sorted(placed, key=lambda one: one.announcement.device):
-        changed += _devices(
-            connection,
-            _ANNOUNCE,
-            {
-                "id": announcement.device,
-                "kind": announcement.kind,
-                "name": announcement.name,
-                "lat": announcement.lat,
-                "lon": announcement.lon,
-                "ward": ward,
-                "parent": announcement.parent,
-                "dialect": announcement.dialect,
-                "firmware": announcement.firmware,
-                "attrs": Jsonb(announcement.attrs),
-            },
+    rows = [
+        (
+            one.device,
+            one.kind,
+            one.name,
+            one.lat,
+            one.lon,
+            ward,
+            one.parent,
+            one.dialect,
+            one.firmware,
+            Jsonb(one.attrs),
         )
-    return changed
+        for one, ward in sorted(placed, key=lambda one: one.announcement.device)
+    ]
+    return _devices(connection, _ANNOUNCE, [list(column) for column in zip(*rows, strict=True)]) if rows else []
 
 
 def register_unannounced(connection: Connection, keys: Iterable[str], dialect: str) -> list[Device]:
