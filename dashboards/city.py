@@ -36,6 +36,10 @@ RECENT_S: Final = 600.0
 _GROW: Final = 1024
 
 
+#: The columns of a device on the wire.
+COLUMNS: Final = ("id", "kind", "name", "lat", "lon", "ward", "parent", "footage")
+
+
 class Health(IntEnum):
     """How a device is, one digit on the wire. Missing is not offline: `SILENT` is our finding, `OFFLINE` the device's word."""
 
@@ -48,6 +52,8 @@ class Health(IntEnum):
     RETIRED = 6
 
 
+#: An alarm that nobody was asked about does not count against the operator's target.
+_NOT_ANNUNCIATED: Final = frozenset({"suppressed", "out_of_service"})
 _DECLARED: Final = {
     "unknown": Health.UNKNOWN,
     "online": Health.ONLINE,
@@ -76,6 +82,8 @@ class CityState:
         self.simulated: set[int] = set()
         #: When the newest reading was received, epoch seconds; 0 = none yet.
         self.newest = 0.0
+        #: What the pages know of places and names, a list a column, so that a snapshot of 100,000 devices is at hand.
+        self._columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
         self._headline: list[str] = []
         self._declared: npt.NDArray[np.int8] = np.zeros(0, np.int8)
         self._sent: npt.NDArray[np.int8] = np.zeros(0, np.int8)
@@ -151,7 +159,9 @@ class CityState:
         changed = set(np.flatnonzero(health != self._sent[:count]).tolist()) | self._new_values
         self._sent[:count] = health
         if self._new_devices:
-            found["devices"] = [(at, *_row(self.devices[at])) for at in sorted(self._new_devices)]
+            found["devices"] = [
+                (at, *(column[at] for column in self._columns.values())) for at in sorted(self._new_devices)
+            ]
         if changed:
             found["d"] = [(at, int(health[at]), *self._figure(at)) for at in sorted(changed)]
         if self._new_alarms:
@@ -167,16 +177,11 @@ class CityState:
     def whole(self, now: float) -> dict[str, Any]:
         """Everything, for a page that comes new or has missed deltas; column by column, since there may be 100,000 devices."""
         count = len(self.devices)
-        rows = [_row(device) for device in self.devices]
-        figures = [self._figure(at) for at in range(count)]
         return {
-            "columns": {
-                name: [row[at] for row in rows]
-                for at, name in enumerate(("id", "kind", "name", "lat", "lon", "ward", "parent", "footage"))
-            },
+            "columns": self._columns,
             "health": "".join(map(str, self.health(now).tolist())),
-            "value": [figure[0] for figure in figures],
-            "time": [figure[1] for figure in figures],
+            "value": [None if value != value else round(value, 3) for value in self._value[:count].tolist()],
+            "time": [0 if value != value else int(value) for value in self._value_time[:count].tolist()],
             "alarms": [self._alarm_row(alarm) for alarm in self.alarms.values()],
             "incidents": [_incident_row(incident) for incident in self.incidents.values()],
             "scenes": {camera: _scene_row(scene) for camera, scene in self.scenes.items()},
@@ -214,12 +219,15 @@ class CityState:
             at = self.number[device.id] = len(self.devices)
             self.devices.append(device)
             self._headline.append("")
+            for column in self._columns.values():
+                column.append(None)
             self._room_for(at + 1)
             self._value[at] = np.nan
             self._sent[at] = -1
-            self._new_devices.add(at)
-        elif _row(self.devices[at]) != _row(device):
-            self._new_devices.add(at)
+        for column, told in zip(self._columns.values(), _row(device), strict=True):
+            if column[at] != told:
+                column[at] = told
+                self._new_devices.add(at)
         self.devices[at] = device
         (self.simulated.add if device.attrs.get("simulated") is True else self.simulated.discard)(at)
         row = KINDS.get(device.kind)
@@ -245,7 +253,9 @@ class CityState:
                 self.alarms.pop(alarm.id, None)
             else:
                 self.alarms[alarm.id] = alarm
-            if alarm.state != "suppressed":
+            if alarm.state in _NOT_ANNUNCIATED:
+                self.openings.pop(alarm.id, None)
+            else:
                 self.openings[alarm.id] = alarm.opened.timestamp()
         for incident in incidents:
             before = self.incidents.get(incident.id)
@@ -302,7 +312,7 @@ def _with_state(row: Any, state: str) -> Any:
 
 
 def _row(device: Device) -> tuple[Any, ...]:
-    """What the pages know of a device's place and name."""
+    """The columns of one device."""
     lat = None if device.lat is None else round(device.lat, 6)
     lon = None if device.lon is None else round(device.lon, 6)
     footage = str(device.attrs.get("footage") or "")

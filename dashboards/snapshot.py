@@ -32,7 +32,8 @@ _INCIDENTS: Final = """
 _ALARM_COLUMNS: Final = ", ".join(f'"{field}"' for field in Alarm.__struct_fields__)
 _ALARMS: Final = f"SELECT {_ALARM_COLUMNS} FROM alarm WHERE state <> 'normal'"  # noqa: S608 - names of our own struct
 _OPENINGS: Final = (
-    "SELECT id, extract(epoch FROM opened)::float8 FROM alarm WHERE opened > %s AND state <> 'suppressed'"
+    "SELECT id, extract(epoch FROM opened)::float8 FROM alarm"
+    " WHERE opened > %s AND state NOT IN ('suppressed', 'out_of_service')"
 )
 
 _T = TypeVar("_T")

@@ -170,13 +170,15 @@ def draw(trend: Trend, points: list[Point], words: Translator) -> dict[str, Any]
     ]
     layout = chart_layout(
         font={"family": "Inter Variable, sans-serif", "size": 16},
-        margin={"l": 12, "r": 14, "t": 6, "b": 28},
+        margin={"l": 12, "r": 14, "t": 6, "b": 32},
         shapes=shapes,
         annotations=notes,
         separators=",." if words.language == "vi" else ".,",
     )
     layout["xaxis"] = (
-        {**layout["xaxis"], "tickformat": "%H:%M", "nticks": 4, "range": [local[0], local[-1]]} if local else {}
+        {**layout["xaxis"], "tickformat": "%H:%M", "nticks": 4, "ticklabelstandoff": 5, "range": [local[0], local[-1]]}
+        if local
+        else {}
     )
     layout["yaxis"] = {
         **layout["yaxis"],

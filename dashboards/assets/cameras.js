@@ -27,35 +27,39 @@
     if (!list.length) IOC.text(document.getElementById("cameras-empty"), IOC.t("No camera sends pictures that vision has looked at"));
     tiles.forEach((tile, at) => fill(tile, shown[at], city, now, at));
   }
-  function fill(tile, camera, city, now, at) {
-    tile.classList.toggle("on", Boolean(camera && tile.dataset.loaded === camera));
-    if (!camera) { tile.dataset.camera = ""; return; }
-    const scene = city.scenes.get(camera), number = IOC.device(camera);
-    const [picture, caption, mark] = tile.children, [name, counts, age] = caption.children;
-    if (tile.dataset.camera !== camera) { tile.dataset.camera = camera; tile.dataset.asked = ""; }
-    // The large picture follows the camera; the small ones are refreshed more slowly.
-    if (tile.dataset.asked !== String(scene.time) && now - Number(tile.dataset.at || 0) > (at ? 3 : .8)) {
-      tile.dataset.asked = scene.time;
+  /** A tile shows its camera until the picture of the next one is whole, so that it never flickers or stands empty. */
+  function fill(tile, wanted, city, now, at) {
+    if (!wanted) { tile.dataset.camera = tile.dataset.asked = ""; tile.classList.remove("on"); return; }
+    const next = city.scenes.get(wanted), asked = `${wanted} ${next.time}`;
+    // The large picture follows its camera; the small ones are refreshed more slowly.
+    const turned = !tile.dataset.asked || !tile.dataset.asked.startsWith(`${wanted} `);
+    if (tile.dataset.asked !== asked && (turned || now - Number(tile.dataset.at || 0) > (at ? 3 : .8))) {
+      tile.dataset.asked = asked;
       tile.dataset.at = now;
-      load(tile, picture, camera, scene.time);
+      load(tile, wanted, next.time);
     }
+    const camera = tile.dataset.camera, scene = city.scenes.get(camera);
+    tile.classList.toggle("on", Boolean(scene));
+    if (!scene) return;
+    const number = IOC.device(camera), [, caption, mark] = tile.children, [name, counts, age] = caption.children;
     tile.dataset.age = IOC.ageOf(scene.time, PERIOD_S);
     IOC.text(name, number === undefined ? camera : city.name[number]);
     IOC.text(age, IOC.since(now - scene.time));
     const seen = Object.entries(scene.counts).filter(([, count]) => count > 0);
     IOC.text(counts, seen.length ? seen.map(([label, count]) => `${IOC.words.classes[label] || label} ${IOC.number(count)}`).join("  ·  ") : IOC.t("nothing in view"));
     const recorded = number !== undefined && city.footage[number];
-    if (mark) { mark.hidden = !recorded; IOC.text(mark, recorded ? IOC.t("recorded footage") : ""); mark.title = recorded || ""; }
+    mark.hidden = !recorded;
+    IOC.text(mark, recorded ? IOC.t("recorded footage") : "");
   }
-  function load(tile, picture, camera, time) {
-    // A picture is put on the page when it is whole, so that a tile never flickers or shows half a frame.
+  function load(tile, camera, time) {
     const next = new Image();
     next.onload = () => {
-      if (tile.dataset.camera !== camera) return;
+      if (!tile.dataset.asked.startsWith(`${camera} `)) return;
+      const picture = tile.firstElementChild;
       picture.src = next.src;
       picture.alt = camera;
-      tile.dataset.loaded = camera;
-      tile.classList.add("on");
+      tile.dataset.camera = camera;
+      if (root) draw(IOC.now());
     };
     next.src = `/camera/${encodeURIComponent(camera)}.jpg?t=${time}`;
   }

@@ -200,21 +200,20 @@
       if (worst.has(code)) edges.push([worst.get(code).priority, layer]);
     });
     for (const [, layer] of edges.sort((a, b) => b[0] - a[0])) layer.bringToFront();
-    // Alarms close together share a mark with their number; the worst gives its shape.
-    const cell = 2.4 * u, cells = new Map();
+    // Alarms close together share a mark with their number; the worst gives its place and shape.
+    const near = 2.1 * u, marks = [], placed = [];
     for (const alarm of city.alarms.values()) {
-      if (!["unacknowledged", "acknowledged", "returned_unacknowledged"].includes(alarm.state)) continue;
-      const at = city.number.get(alarm.device);
-      if (at === undefined || !(x[at] >= 0)) continue;
-      const left = x[at] * v.scale - v.left, top = y[at] * v.scale - v.top;
-      const key = `${Math.floor(left / cell)}/${Math.floor(top / cell)}`;
-      let mark = cells.get(key);
-      if (!mark) cells.set(key, (mark = { left, top, priority: 9, unseen: false, standing: false, devices: new Set() }));
-      mark.devices.add(alarm.device);
-      const unseen = IOC.unseen(alarm);
-      if (alarm.priority < mark.priority || (alarm.priority === mark.priority && ((unseen && !mark.unseen) || (alarm.state === "unacknowledged" && !mark.standing)))) Object.assign(mark, { left, top, priority: alarm.priority, unseen, standing: alarm.state === "unacknowledged" });
+      const at = city.number.get(alarm.device), standing = alarm.state === "unacknowledged", unseen = IOC.unseen(alarm);
+      if (!(unseen || alarm.state === "acknowledged") || at === undefined || !(x[at] >= 0)) continue;
+      placed.push({ left: x[at] * v.scale - v.left, top: y[at] * v.scale - v.top, device: alarm.device, priority: alarm.priority, standing, unseen,
+        rank: alarm.priority * 3 + (standing ? 0 : alarm.state === "acknowledged" ? 1 : 2) });
     }
-    const marks = [...cells.values()].sort((a, b) => b.priority - a.priority);
+    for (const alarm of placed.sort((a, b) => a.rank - b.rank)) {
+      const mark = marks.find((other) => Math.abs(other.left - alarm.left) < near && Math.abs(other.top - alarm.top) < near);
+      if (mark) mark.devices.add(alarm.device);
+      else marks.push({ ...alarm, devices: new Set([alarm.device]) });
+    }
+    marks.reverse();
     // Names first, then the marks above them.
     const names = [];
     pen.textAlign = "center";

@@ -107,6 +107,7 @@
   }
 
   // --- incidents --------------------------------------------------------------------------------------------------------
+  const stands = (alarm) => alarm.state === "unacknowledged" || alarm.state === "acknowledged";
   function ordered(city) {
     const byIncident = new Map();
     for (const alarm of city.alarms.values()) {
@@ -118,7 +119,7 @@
       if (incident.state === "closed") continue;
       const alarms = (byIncident.get(incident.id) || []).filter((alarm) => !["shelved", "suppressed", "out_of_service"].includes(alarm.state));
       if (!alarms.length && incident.state !== "cleared") continue;
-      alarms.sort((a, b) => IOC.unseen(b) - IOC.unseen(a) || a.priority - b.priority || b.opened - a.opened);
+      alarms.sort((a, b) => stands(b) - stands(a) || a.priority - b.priority || IOC.unseen(b) - IOC.unseen(a) || b.opened - a.opened);
       rows.push({ incident, alarms, unseen: alarms.some(IOC.unseen), active: incident.active > 0 && incident.state !== "cleared" });
     }
     rows.sort((a, b) => rank(a) - rank(b) || b.incident.opened - a.incident.opened);
@@ -186,7 +187,7 @@
       const states = first.measure && IOC.words.measures[first.measure].states.length;
       const figure = value ? `${states ? " · " : " "}${value.figure} ${value.unit}`.trimEnd() : "";
       const rule = IOC.words.rules[first.rule] || first.rule;
-      said = count > 1 ? `${IOC.number(count)}× ${rule}` : `${rule}${figure} · ${at === undefined ? first.device : IOC.city.name[at]}`;
+      said = count > 1 ? `${IOC.t("{n} devices", { n: IOC.number(count) })} · ${rule}${figure}` : `${rule}${figure} · ${at === undefined ? first.device : IOC.city.name[at]}`;
     }
     const text = `${place}|${said}`;
     if (element.dataset.text === text) return;
