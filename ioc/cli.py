@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from ioc.db.migrate import migrate as apply_migrations
 from ioc.db.migrate import pending
 from ioc.db.pool import connect
 from ioc.errors import IocError, StackError
+from ioc.live import Live
 from ioc.settings import Settings
 from ioc.stack.embedded import end_leftovers, owner, read_record
 from ioc.stack.home import Home
@@ -95,6 +97,20 @@ def sim(context: typer.Context) -> None:
     """Command the simulated devices of the running city: `ioc sim storm` tells a story, `ioc sim --help` lists all."""
     # A process of its own: the core imports no service.
     raise typer.Exit(subprocess.run([sys.executable, "-m", "ingest.simulator", *context.args], check=False).returncode)
+
+
+@app.command()
+def alive(
+    service: Annotated[str, typer.Argument(help="Its name, as in its heartbeat: ingest, vision, alarms, …")],
+) -> None:
+    """Exit code 0 when that service of this host beats; for the health checks of containers."""
+    with closing(Live(Settings.load().require("redis_url"))) as live:
+        beats = [beat for beat in live.heartbeats() if beat.service == service]
+    here = [beat for beat in beats if beat.instance.rpartition("-")[0] == socket.gethostname()]
+    if not here:
+        print(f"{service} has no heartbeat from {socket.gethostname()}", file=sys.stderr)
+        raise typer.Exit(1)
+    print(f"{service}: {here[0].reason or here[0].state}")
 
 
 @config.command("check")

@@ -1,0 +1,195 @@
+"""The Docker set-up, as far as it can be tried without Docker: complete, consistent, and its broker's rules hold."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+import yaml
+from paho.mqtt.enums import CallbackAPIVersion
+
+from ioc.stack.accounts import account, give
+from ioc.stack.embedded import CLONE, free_port
+from ioc.stack.process import find, start, wait_ready
+from ioc.stack.services import SERVICES
+
+DOCKER = CLONE / "docker"
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    """The compose file, anchors resolved."""
+    document: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text("utf-8"))
+    return document
+
+
+def test_every_service_has_a_container(compose: dict[str, Any]) -> None:
+    """What `ioc demo` runs, Docker runs too."""
+    assert {row.name for row in SERVICES} <= set(compose["services"])
+
+
+def test_every_secret_is_declared_and_made(compose: dict[str, Any]) -> None:
+    """No service asks for a file that secrets.sh does not make."""
+    script = (DOCKER / "secrets.sh").read_text("utf-8")
+    used = {secret for service in compose["services"].values() for secret in service.get("secrets", [])}
+    assert used == set(compose["secrets"])
+    assert all(re.search(rf"(keep |touch ){name}\b", script) for name in used)
+
+
+def test_every_long_running_container_has_a_health_check(compose: dict[str, Any]) -> None:
+    """Only the one-shot migration and the simulated devices have none."""
+    without = {
+        name
+        for name, service in compose["services"].items()
+        if not service.get("healthcheck") or service["healthcheck"].get("disable")
+    }
+    assert without == {"migrate", "simulator"}
+
+
+def test_no_secret_is_written_into_the_compose_file(compose: dict[str, Any]) -> None:
+    """Passwords come from files; no container publishes the database or Redis."""
+    for service in compose["services"].values():
+        for key, value in service.get("environment", {}).items():
+            assert not re.search(r"(PASSWORD|SECRET|_URL)$", key), f"{key} holds {value}"
+    assert {name for name, service in compose["services"].items() if "ports" in service} == {"broker", "dashboards"}
+
+
+def test_dockerfiles_exist_and_do_not_run_as_root(compose: dict[str, Any]) -> None:
+    """Each image is built from a file that changes to a user of its own."""
+    files = {s["build"]["dockerfile"] for s in compose["services"].values() if "build" in s}
+    assert files == {str(path.relative_to(CLONE)) for path in DOCKER.glob("*.Dockerfile")}
+    for file in files:
+        text = (CLONE / file).read_text("utf-8")
+        assert "USER ioc" in text
+        sources = re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE)
+        assert all((CLONE / source).exists() for line in sources for source in line.split())
+
+
+def test_built_package_holds_every_file_the_services_read(tmp_path: Path) -> None:
+    """Migrations, catalogues, weights, assets: what is in the clone is in the wheel, as images install it."""
+    source = tmp_path / "source"
+    tracked = subprocess.run(["git", "ls-files"], cwd=CLONE, capture_output=True, text=True, check=True).stdout.split()
+    wanted = [name for name in tracked if name.split("/")[0] in ("ioc", "ingest", "vision", "dashboards")]
+    for name in [*wanted, "setup.cfg", "pyproject.toml", "README.md", "LICENSE"]:
+        if (CLONE / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((CLONE / name).read_bytes())
+    pip = [str(CLONE / ".venv/bin/python"), "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "-w", tmp_path, source], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    assert sorted(name for name in wanted if (CLONE / name).is_file() and name not in inside) == []
+
+
+@pytest.fixture(scope="module")
+def city_broker(runtime: Path) -> Iterator[int]:
+    """The broker of the compose file, its paths replaced: port of a Mosquitto with docker/mosquitto.conf and .acl."""
+    folder = runtime / "city-broker"
+    folder.mkdir()
+    port = free_port()
+    text = (DOCKER / "mosquitto.conf").read_text("utf-8")
+    for old, new in (
+        ("listener 1883", f"listener {port} 127.0.0.1"),
+        ("/run/secrets/mqtt_passwords", f"{folder}/passwords"),
+        ("/mosquitto/config/acl", f"{folder}/acl"),
+        ("/mosquitto/data/", f"{folder}/"),
+    ):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    (folder / "mosquitto.conf").write_text(text)
+    (folder / "acl").write_text((DOCKER / "mosquitto.acl").read_text("utf-8"))
+    (folder / "passwords").touch()
+    for name in ("ingest", "simulator", "health", "lamp-1"):
+        subprocess.run(
+            [find("mosquitto_passwd", "mosquitto"), "-b", folder / "passwords", name, f"{name}-word"], check=True
+        )
+    user = account("mosquitto", "mosquitto")
+    for path in (folder, *folder.iterdir()):
+        give(path, user)
+    child = start(
+        "mosquitto", [find("mosquitto", "mosquitto"), "-c", folder / "mosquitto.conf"], log=folder / "log", user=user
+    )
+    wait_ready(child, lambda: listens(port), 20)
+    yield port
+    child.stop()
+
+
+def listens(port: int) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def connect(port: int, name: str | None) -> tuple[mqtt.Client, list[str], int]:
+    """A client that has connected or was refused: itself, what it hears, the broker's answer (0 = welcome)."""
+    heard: list[str] = []
+    answers: list[int] = []
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    client.on_message = lambda _c, _u, message: heard.append(message.topic)
+    client.on_connect = lambda _c, _u, _f, reason, _p: answers.append(reason.value)
+    if name is not None:
+        client.username_pw_set(name, f"{name}-word")
+    client.connect("127.0.0.1", port)
+    for _ in range(200):
+        client.loop(0.05)
+        if answers:
+            return client, heard, answers[0]
+    raise AssertionError("no answer from the broker")
+
+
+def test_broker_refuses_a_client_without_a_name(city_broker: int) -> None:
+    """Anonymous is for the demo's loopback listener only."""
+    _, _, answer = connect(city_broker, None)
+    assert answer != 0
+
+
+def test_device_speaks_for_itself_alone(city_broker: int) -> None:
+    """Its own topics arrive at ingest; those of another device do not, though it may try."""
+    ingest, heard, answer = connect(city_broker, "ingest")
+    assert answer == 0
+    ingest.subscribe("$share/ingest/ioc/+/telemetry", 1)
+    ingest.subscribe("ioc/+/announce", 1)
+    ingest.loop(0.2)
+    device, _, _ = connect(city_broker, "lamp-1")
+    for topic in (
+        "ioc/lamp-2/telemetry",
+        "ioc/lamp-2/announce",
+        "ioc/lamp-1/command",
+        "ioc/lamp-1/telemetry",
+        "ioc/lamp-1/announce",
+    ):
+        device.publish(topic, b"{}", qos=1)
+    for _ in range(100):
+        device.loop(0.02)
+        ingest.loop(0.02)
+        if len(heard) >= 2:
+            break
+    for _ in range(10):
+        ingest.loop(0.05)
+    assert sorted(heard) == ["ioc/lamp-1/announce", "ioc/lamp-1/telemetry"]
+
+
+def test_device_hears_its_own_commands_alone(city_broker: int) -> None:
+    """A subscription to everything yields only what is meant for it."""
+    device, heard, _ = connect(city_broker, "lamp-1")
+    device.subscribe("#", 1)
+    device.subscribe("ioc/+/command", 1)
+    device.loop(0.2)
+    ingest, _, _ = connect(city_broker, "ingest")
+    for topic in ("ioc/lamp-2/command", "ioc/lamp-1/command"):
+        ingest.publish(topic, b"{}", qos=1)
+    for _ in range(100):
+        ingest.loop(0.02)
+        device.loop(0.02)
+        if heard:
+            break
+    for _ in range(10):
+        device.loop(0.05)
+    assert set(heard) == {"ioc/lamp-1/command"}
