@@ -109,9 +109,11 @@ def make_pictures() -> list[bytes]:
 
 def bare(detector: OpenVino, seconds: float) -> float:
     """Inferences per second of the compiled network alone, its queue kept full."""
-    inputs = np.empty((1, *detector.input_size, 3), dtype=np.uint8)
-    letterbox(np.random.default_rng(0).integers(0, 255, (720, 1280, 3), dtype=np.uint8), inputs[0])
-    requests = detector._queue
+    picture = np.random.default_rng(0).integers(0, 255, (720, 1280, 3), dtype=np.uint8)
+    height = detector.height_for(picture)
+    inputs = np.empty((1, height, detector.input_size[1], 3), dtype=np.uint8)
+    letterbox(picture, inputs[0])
+    requests = detector.requests(height)
     requests.set_callback(lambda *_: None)
     done = 0
     requests.start_async({0: inputs}, None)

@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -17,7 +18,8 @@ from tests.vision.conftest import COCO_CLASSES, write_manifest
 from vision.boxes import Boxes
 from vision.engine import open_detector
 from vision.engine.detector import Detector
-from vision.manifest import MANIFEST, OWN_WEIGHTS
+from vision.engine.openvino import MOST_SHAPES, OpenVino
+from vision.manifest import MANIFEST, OWN_WEIGHTS, load
 from vision.picture import decode_jpeg
 
 
@@ -30,7 +32,7 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 def found_in(other: Boxes, boxes: Boxes) -> float:
     """Share of the boxes that the other engine has too: same class, IoU above 0.7."""
     hits = [any(row[5] == o[5] and overlap(row, o) > 0.7 for o in other) for row in boxes]
-    return float(np.mean(hits))
+    return float(np.mean(hits)) if hits else 1.0
 
 
 def test_openvino_real_picture_has_objects_inside_it(detector: Detector, street: bytes) -> None:
@@ -66,6 +68,37 @@ def test_openvino_batch_of_sizes_gives_each_picture_its_own_boxes(detector: Dete
         for got, expected in zip(answer, alone, strict=True):
             assert np.allclose(got, expected, atol=0.01)
     assert detector.detect([]) == []
+
+
+def test_openvino_wide_picture_needs_no_square(weights: Path, street: bytes) -> None:
+    """Where the network lets its height be chosen, a wide picture is inferred without the grey, and finds the same."""
+    opened = OpenVino(load(weights, (".xml", ".bin")), confidence=0.4, threads=1)
+    photograph = cv2.resize(decode_jpeg(street, opened.input_size), (540, 720))
+    wide = np.full((720, 1280, 3), 114, dtype=np.uint8)
+    wide[:, 370:910] = photograph
+    if opened.height_for(wide) == opened.input_size[0]:
+        pytest.skip("these weights have one input size")
+    assert opened.height_for(wide) == 384
+    assert opened.height_for(np.ascontiguousarray(wide.transpose(1, 0, 2))) == 640
+    (flat,) = opened.detect([wide])
+    padded = np.full((1280, 1280, 3), 114, dtype=np.uint8)
+    padded[280:1000] = wide
+    (square,) = opened.detect([padded])
+    square[:, [1, 3]] -= 280
+    assert len(flat) >= 1
+    assert found_in(square, flat[flat[:, 4] > 0.5]) >= 0.8
+    assert found_in(flat, square[square[:, 4] > 0.5]) >= 0.8
+    opened.close()
+
+
+def test_openvino_many_proportions_compile_few_networks(weights: Path) -> None:
+    """Pictures of any proportions are looked at; memory is bounded."""
+    opened = OpenVino(load(weights, (".xml", ".bin")), confidence=0.4, threads=1)
+    for height in range(100, 1000, 90):
+        picture = np.full((height, 640, 3), 60, dtype=np.uint8)
+        assert opened.detect([picture])[0].shape[1] == 6
+    assert len(opened._queues) <= MOST_SHAPES
+    opened.close()
 
 
 def test_openvino_wrong_classes_are_refused(weights: Path, tmp_path: Path) -> None:
