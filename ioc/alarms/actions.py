@@ -1,7 +1,7 @@
 """What an operator does to alarms and incidents. Each returns the changes to publish, [] when nothing was left to do.
 
-Each incident is one transaction under its row's lock; doing the same again, or two operators doing it at once, leaves one entry
-in the log. The engine learns of it through the change stream like everybody else.
+Each action is one transaction under the locks of its incidents' rows; doing the same again, or two operators doing it at once,
+leaves one entry in the log. The engine learns of it through the change stream like everybody else.
 """
 
 from __future__ import annotations
@@ -161,24 +161,25 @@ def _each(
     act: Callable[[OpenFile, list[Alarm]], None],
     now: datetime | None,
 ) -> list[Change]:
-    """Do it incident by incident, each in a transaction; returns what was changed."""
-    changes: list[Change] = []
-    for number, ids in _incidents_of(connection, alarms, incident).items():
-        with translated(), connection.transaction():
-            file = OpenFile(connection, number, now or utc_now())
+    """Do it to each incident, all in one transaction; returns what was changed, [] when nothing was."""
+    with translated(), connection.transaction():
+        found = _incidents_of(connection, alarms, incident)
+        # By number, as the engine locks them.
+        files = [(OpenFile(connection, number, now or utc_now()), found[number]) for number in sorted(found)]
+        for file, ids in files:
             act(file, file.alarms(ids))
-            if file.touched:
-                changes.append(AlarmsChanged(incidents=[file.finish()], alarms=list(file.changed.values())))
-    return changes
+        touched = [file for file, _ in files if file.touched]
+        incidents = [file.finish() for file in touched]
+        rows = [row for file in touched for row in file.changed.values()]
+    return [AlarmsChanged(alarms=rows, incidents=incidents)] if incidents else []
 
 
 def _incidents_of(connection: Connection, alarms: Collection[int], incident: int | None) -> dict[int, list[int] | None]:
     if incident is not None:
         return {incident: None}
-    with translated():
-        rows = connection.execute(
-            "SELECT incident, id FROM alarm WHERE id = ANY(%s) ORDER BY 1, 2", (list(alarms),)
-        ).fetchall()
+    rows = connection.execute(
+        "SELECT incident, id FROM alarm WHERE id = ANY(%s) ORDER BY 1, 2", (list(alarms),)
+    ).fetchall()
     missing = set(alarms) - {row[1] for row in rows}
     if missing:
         raise ActionError(f"alarms {sorted(missing)}: there are none")

@@ -176,6 +176,8 @@ class Engine:
         for entry, change in entries:
             self._take(change, entry)
             self._after = entry
+            # Entry by entry, so that what came and went between two looks is seen too.
+            self.act()
         if entries:
             _BEHIND.set(max(0.0, time.time() - _entry_time(self._after).timestamp()))
 

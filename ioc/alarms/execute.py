@@ -37,6 +37,7 @@ def execute(connection: Connection, orders: Sequence[Order], now: datetime) -> A
     """
     with translated(), connection.transaction():
         desk = _Desk(connection, now)
+        desk.take(orders)
         for order in orders:
             if order.alarm is None:
                 desk.open(order)
@@ -56,13 +57,23 @@ class _Desk:
         self.files: dict[int, OpenFile] = {}
         self._candidates: dict[str, dict[int, Candidate]] = {}
 
+    def take(self, orders: Sequence[Order]) -> None:
+        """Lock the incidents that the orders are about, in the order in which everybody locks them: no deadlock."""
+        wanted = {order.alarm.incident for order in orders if order.alarm is not None}
+        for order in orders:
+            if order.alarm is None and order.decision.event == "raise" and order.device is not None:
+                newcomer = _newcomer(order.decision, order.device)
+                wanted.add(choose(newcomer, self._candidates_of(newcomer.cause).values(), self._now) or 0)
+        for incident in sorted(wanted - {0}):
+            self._file(incident)
+
     def open(self, order: Order) -> None:
         """Open an alarm in the incident it belongs to, or let it happen to the one that is alive after all."""
         decision, device = order.decision, order.device
         if decision.event != "raise" or device is None:
             return
         rule, measure = RULES[decision.rule]
-        newcomer = Newcomer(rule.cause, device.ward, device.id, device.parent)
+        newcomer = _newcomer(decision, device)
         file = self._file_for(newcomer, rule.priority)
         start = Occurrence(suppressed=decision.suppressed)
         stored = file.open(
@@ -118,9 +129,7 @@ class _Desk:
         return self.files[incident]
 
     def _file_for(self, newcomer: Newcomer, priority: int) -> OpenFile:
-        if newcomer.cause not in self._candidates:
-            self._candidates[newcomer.cause] = _candidates(self._connection, newcomer.cause, self._now)
-        candidates = self._candidates[newcomer.cause]
+        candidates = self._candidates_of(newcomer.cause)
         while (chosen := choose(newcomer, candidates.values(), self._now)) is not None:
             file = self._file(chosen)
             if file.state != "closed":
@@ -132,6 +141,11 @@ class _Desk:
         candidates[file.id] = Candidate(file.id, newcomer.ward, self._now)
         return file
 
+    def _candidates_of(self, cause: str) -> dict[int, Candidate]:
+        if cause not in self._candidates:
+            self._candidates[cause] = _candidates(self._connection, cause, self._now)
+        return self._candidates[cause]
+
     def _alive(self, decision: Decision) -> Alarm | None:
         row = self._connection.execute(
             "SELECT id, incident FROM alarm WHERE rule = %s AND device = %s AND state <> 'normal'",
@@ -140,6 +154,10 @@ class _Desk:
         if row is None:
             return None
         return next(iter(self._file(row[1]).alarms([row[0]])), None)
+
+
+def _newcomer(decision: Decision, device: Device) -> Newcomer:
+    return Newcomer(RULES[decision.rule][0].cause, device.ward, device.id, device.parent)
 
 
 def _candidates(connection: Connection, cause: str, now: datetime) -> dict[int, Candidate]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -315,6 +316,41 @@ def test_concurrent_engine_and_operators_keep_the_chain(connection: Connection, 
     assert verify(entries) is None
     assert sum(entry.kind == "note" for entry in entries) == 16
     assert [entry.time for entry in entries] == sorted(entry.time for entry in entries)
+
+
+def test_action_on_many_incidents_is_one(connection: Connection) -> None:
+    """A whole screen is acknowledged at once: all of it is published as one change, or nothing is done."""
+    alarms = [opened(connection, f"g{n}", ward=f"w{n}") for n in range(3)]
+    with pytest.raises(ActionError, match="there are none"):
+        actions.acknowledge(connection, "a", alarms=[*(alarm.id for alarm in alarms), 999999])
+    assert {alarm.state for alarm in stored.alive_alarms(connection)} == {"unacknowledged"}
+    change = only(actions.acknowledge(connection, "a", alarms=[alarm.id for alarm in alarms]))
+    assert {alarm.state for alarm in change.alarms} == {"acknowledged"}
+    assert {incident.state for incident in change.incidents} == {"acknowledged"}
+    assert len(change.incidents) == 3
+
+
+def test_work_on_many_incidents_at_once_does_not_deadlock(connection: Connection, db: Database) -> None:
+    """Engine and operators take the same incidents in different orders, and lock them in one."""
+    alarms = [opened(connection, f"g{n}", ward=f"w{n}") for n in range(6)]
+    events: list[Event] = ["return", "raise"] * 8
+
+    def engine(order: int) -> None:
+        with db.connect() as mine:
+            for event in events:
+                orders = [Order(Decision(a.rule, a.device, event), None, a) for a in alarms[::order]]
+                execute(mine, orders, utc_now())
+
+    def operator(order: int) -> None:
+        with db.connect() as mine:
+            for _ in events:
+                actions.shelve(mine, [a.id for a in alarms[::order]], utc_now() + timedelta(minutes=1), "lý do", "a")
+                actions.unshelve(mine, [a.id for a in alarms[::order]], "a")
+
+    with ThreadPoolExecutor(4) as pool:
+        work = [pool.submit(do, order) for do in (engine, operator) for order in (1, -1)]
+        assert [one.result() for one in work] == [None] * 4
+    assert all(verify(stored.log_of(connection, alarm.incident)) is None for alarm in alarms)
 
 
 SUBJECTS = [("water_alert_3", "g1"), ("water_alert_1", "g1"), ("water_alert_3", "g2"), ("lamp_offline", "l1")]
