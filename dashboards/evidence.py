@@ -98,8 +98,8 @@ def metres(lat: float, lon: float, other_lat: float, other_lon: float) -> float:
 def camera_near(city: CityState, lat: float, lon: float, now: float) -> tuple[Device, float] | None:
     """The nearest camera within `CAMERA_WITHIN_M` that has shown a picture in the last minute, and its distance."""
     best: tuple[float, Device] | None = None
-    for name, scene in city.scenes.items():
-        if now - scene.time.timestamp() > _PICTURE_S or name not in city.number:
+    for name in city.scenes.keys() | city.frames.keys():
+        if name not in city.number or not shows_picture(city, name, now):
             continue
         device = city.devices[city.number[name]]
         if device.lat is None or device.lon is None:
@@ -108,6 +108,14 @@ def camera_near(city: CityState, lat: float, lon: float, now: float) -> tuple[De
         if away <= CAMERA_WITHIN_M and (best is None or away < best[0]):
             best = (away, device)
     return None if best is None else (best[1], best[0])
+
+
+def shows_picture(city: CityState, camera: str, now: float) -> bool:
+    """Whether a camera has sent a picture in the last minute, looked at by vision or not."""
+    scene, frame = city.scenes.get(camera), city.frames.get(camera)
+    times = [scene.time.timestamp()] if scene is not None else []
+    times += [frame.timestamp()] if frame is not None else []
+    return now - max(times, default=0.0) <= _PICTURE_S
 
 
 _PICTURE_S: Final = 60.0

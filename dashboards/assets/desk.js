@@ -7,6 +7,11 @@
   /** Lower case without diacritics; the twin of `dashboards.search.fold`. */
   desk.fold = (text) => text.normalize("NFD").replace(/\p{Mn}/gu, "").replace(/đ/gi, "d").toLowerCase();
 
+  // The server lays charts and columns out in pixels; it learns their scale from this cookie.
+  const tellScale = () => { document.cookie = `rem=${Math.max(16, innerWidth / 120).toFixed(1)}; path=/; SameSite=Lax`; };
+  tellScale();
+  addEventListener("resize", tellScale);
+
   /** Tell Dash that a property of a component has changed. */
   desk.set = function (id, props) {
     if (window.dash_clientside?.set_props) window.dash_clientside.set_props(id, props);
@@ -47,13 +52,15 @@
   /** Keep the pictures of [data-camera] as new as vision makes them. */
   desk.pictures = function (root, city) {
     for (const picture of root.querySelectorAll("img[data-camera]")) {
-      const scene = city.scenes.get(picture.dataset.camera);
-      if (!scene || Number(picture.dataset.shown) === scene.time || picture.dataset.loading) continue;
+      const scene = city.scenes.get(picture.dataset.camera), shown = Number(picture.dataset.shown || 0);
+      // Without vision there are no scenes; a camera that sends frames is then asked for a new one now and then.
+      const time = scene ? scene.time : picture.dataset.frames ? Math.floor(IOC.now() / 5) * 5 : 0;
+      if (!time || shown === time || picture.dataset.loading) continue;
       const next = new Image();
       picture.dataset.loading = "1";
-      next.onload = () => { picture.src = next.src; picture.dataset.shown = scene.time; delete picture.dataset.loading; };
+      next.onload = () => { picture.src = next.src; picture.dataset.shown = time; delete picture.dataset.loading; };
       next.onerror = () => { delete picture.dataset.loading; };
-      next.src = `/camera/${encodeURIComponent(picture.dataset.camera)}.jpg?t=${scene.time}`;
+      next.src = `/camera/${encodeURIComponent(picture.dataset.camera)}.jpg?t=${time}`;
     }
     for (const age of root.querySelectorAll(".camera-age")) {
       const picture = age.closest("figure")?.querySelector("img[data-camera]");

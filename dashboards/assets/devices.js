@@ -29,11 +29,12 @@
     if (!grid || !IOC.city.id.length) return;
     const rows = [];
     for (let at = 0; at < IOC.city.id.length; at++) if (alive(at)) rows.push(row(at));
+    const first = !filled;
     grid.setGridOption("rowData", rows);
     filled = true;
     dirty.clear();
     count();
-    show();
+    if (first) show(true);
   }
   function flush() {
     if (!grid || !filled || !dirty.size) return;
@@ -167,15 +168,15 @@
     IOC.desk.address(id);
     show();
   }
-  function show() {
+  function show(reveal = false) {
     if (!root) return;
     root.dataset.chosen = chosen;
     if (!grid || !filled) return;
     // Beside the panel there is less room, and the panel says these itself.
     grid.setColumnsVisible(["quality", "skew", "availability", "firmware"], !chosen);
     grid.redrawRows();
-    const node = chosen && grid.getRowNode(chosen);
-    if (node && node.displayed !== false) grid.ensureNodeVisible(node);
+    const node = reveal && chosen && grid.getRowNode(chosen);
+    if (node && node.displayed) grid.ensureNodeVisible(node);
   }
   function click(event) {
     const measure = event.target.closest("[data-measure]"), span = event.target.closest("[data-span]");

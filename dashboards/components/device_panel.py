@@ -160,7 +160,7 @@ def alarm_lines(file: DeviceFile, now: datetime, words: Translator) -> Component
         )
         for alarm in file.alarms
     ]
-    return html.Table(html.Tbody(rows), className="table")
+    return html.Table(html.Tbody(rows), className="table alarm-lines")
 
 
 def rejected_lines(file: DeviceFile, now: datetime, words: Translator) -> Component:
@@ -185,14 +185,14 @@ def relatives(file: DeviceFile, words: Translator) -> list[Component]:
     return parts
 
 
-def camera_picture(file: DeviceFile, words: Translator) -> Component | None:
+def camera_picture(file: DeviceFile, shows: bool, words: Translator) -> Component | None:
     """What a camera shows now; `assets/devices.js` keeps it fresh and takes it away when there is none."""
     if file.device.kind != "camera":
         return None
     footage = str(file.device.attrs.get("footage") or "")
     return html.Figure(
         [
-            html.Img(src="", alt=file.device.name, **data(camera=file.device.id)),
+            html.Img(alt=file.device.name, **data(camera=file.device.id, frames="1" if shows else "")),
             html.Div(words("No picture"), className="no-picture"),
             html.Figcaption(
                 [

@@ -29,7 +29,7 @@ STATE_WORDS: Final = {
 }
 
 
-def evidence_view(evidence: Evidence, now: datetime, words: Translator) -> list[Component]:
+def evidence_view(evidence: Evidence, now: datetime, words: Translator, rem: float = 16.0) -> list[Component]:
     """Sentence, chart, states and neighbours of one alarm."""
     alarm = evidence.alarm
     kind = evidence.device.kind if evidence.device is not None else ""
@@ -47,7 +47,7 @@ def evidence_view(evidence: Evidence, now: datetime, words: Translator) -> list[
     if evidence.measure and evidence.points:
         title = MEASURES[evidence.measure].label.in_language(words.language)
         parts.append(html.H4(title, className="why-title"))
-        parts.append(graph(chart(evidence, words)))
+        parts.append(graph(chart(evidence, words, rem)))
     elif evidence.measure:
         parts.append(html.P(words("No readings are stored for this time."), className="muted"))
     if alarm.measure == "" and evidence.states:
@@ -57,7 +57,7 @@ def evidence_view(evidence: Evidence, now: datetime, words: Translator) -> list[
     return parts
 
 
-def chart(evidence: Evidence, words: Translator) -> dict[str, Any]:
+def chart(evidence: Evidence, words: Translator, rem: float = 16.0) -> dict[str, Any]:
     """The readings with the limit and the moments of opening and return."""
     alarm = evidence.alarm
     marks = [Mark(alarm.opened, words("opened"), LIMITS[alarm.priority])]
@@ -74,6 +74,7 @@ def chart(evidence: Evidence, words: Translator) -> dict[str, Any]:
         words,
         limits=limits,
         marks=marks,
+        rem=rem,
     )
 
 
@@ -83,7 +84,7 @@ def camera_view(device: Device, metres: float, words: Translator) -> html.Figure
     caption = words("{name}, {metres} m away", name=device.name, metres=number(metres, 0, words))
     return html.Figure(
         [
-            html.Img(src=f"/camera/{device.id}.jpg", alt=caption, **data(camera=device.id)),
+            html.Img(src=f"/camera/{device.id}.jpg", alt=caption, **data(camera=device.id, frames="1")),
             html.Figcaption(
                 [
                     html.A(caption, href=f"/devices?id={device.id}"),

@@ -42,6 +42,7 @@ def history_chart(
     *,
     limits: Sequence[Limit] | None = None,
     marks: Sequence[Mark] = (),
+    rem: float = 16.0,
 ) -> dict[str, Any]:
     """A plotly figure.
 
@@ -54,6 +55,7 @@ def history_chart(
         words: the reader's language.
         limits: horizontal lines; by default the measure's own that lie near the values.
         marks: vertical lines.
+        rem: pixels of a rem in the reader's browser.
     """
     row = MEASURES[measure]
     scale = 100.0 if row.unit == "1" else 1.0
@@ -74,18 +76,22 @@ def history_chart(
             "x": times,
             "y": means,
             "connectgaps": False,
-            "line": {"color": LINES[0], "width": 2, "shape": "hv" if states else "linear"},
-            "marker": {"color": LINES[0], "size": 4},
+            "line": {"color": LINES[0], "width": rem / 8, "shape": "hv" if states else "linear"},
+            "marker": {"color": LINES[0], "size": rem / 4},
             "text": [None if y is None else figure(measure, y / scale, words) for y in means],
             "hovertemplate": "%{text}<extra></extra>",
         }
     )
     layout = chart_layout(
-        margin={"l": 8, "r": 8, "t": 18 if marks else 8, "b": 8},
+        margin={"l": rem / 2, "r": rem / 2, "t": rem * 1.2 if marks else rem / 2, "b": rem / 2},
+        font={"family": "Inter Variable, sans-serif", "size": 0.75 * rem},
         xaxis=_time_axis(since, until),
         yaxis=_value_axis(row, words),
-        shapes=[*(_limit_line(limit, scale) for limit in drawn), *(_mark_line(mark) for mark in marks)],
-        annotations=[*(_limit_name(limit, scale) for limit in drawn), *(_mark_name(mark) for mark in marks)],
+        shapes=[*(_limit_line(limit, scale, rem) for limit in drawn), *(_mark_line(mark, rem) for mark in marks)],
+        annotations=[
+            *(_limit_name(limit, scale, place) for place, limit in enumerate(drawn)),
+            *(_mark_name(mark) for mark in marks),
+        ],
         uirevision=f"{measure} {until - since}",
     )
     return {"data": traces, "layout": layout}
@@ -169,27 +175,32 @@ def _value_axis(row: Measure, words: Translator) -> dict[str, Any]:
     return axis
 
 
-def _limit_line(limit: Limit, scale: float) -> dict[str, Any]:
+_PLACES = ((1, "right"), (0.52, "center"), (0.02, "left"))
+
+
+def _limit_line(limit: Limit, scale: float, rem: float) -> dict[str, Any]:
     colour = LIMITS[limit.priority]
     at = limit.value * scale
-    line = {"color": colour, "width": 1.5, "dash": "dash"}
+    line = {"color": colour, "width": rem / 11, "dash": "dash"}
     return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": at, "y1": at, "line": line, "layer": "below"}
 
 
-def _limit_name(limit: Limit, scale: float) -> dict[str, Any]:
+def _limit_name(limit: Limit, scale: float, place: int) -> dict[str, Any]:
+    # Limits may lie so close that names in one column would cover each other.
+    x, anchor = _PLACES[place % len(_PLACES)]
     return {
         "xref": "paper",
-        "x": 1,
-        "xanchor": "right",
+        "x": x,
+        "xanchor": anchor,
         "y": limit.value * scale,
         "yanchor": "bottom",
         "text": limit.label,
         "showarrow": False,
-        "font": {"size": 11, "color": LIMITS[limit.priority]},
+        "font": {"color": LIMITS[limit.priority]},
     }
 
 
-def _mark_line(mark: Mark) -> dict[str, Any]:
+def _mark_line(mark: Mark, rem: float) -> dict[str, Any]:
     at = local(mark.time)
     return {
         "type": "line",
@@ -198,7 +209,7 @@ def _mark_line(mark: Mark) -> dict[str, Any]:
         "y1": 1,
         "x0": at,
         "x1": at,
-        "line": {"color": mark.colour, "width": 1.5},
+        "line": {"color": mark.colour, "width": rem / 11},
     }
 
 
@@ -211,5 +222,5 @@ def _mark_name(mark: Mark) -> dict[str, Any]:
         "xanchor": "center",
         "text": mark.label,
         "showarrow": False,
-        "font": {"size": 11, "color": mark.colour},
+        "font": {"color": mark.colour},
     }

@@ -19,7 +19,9 @@ from dashboards.components.device_table import device_filters, device_table
 from dashboards.components.history_chart import graph, history_chart
 from dashboards.components.storage_away import storage_away
 from dashboards.device_records import DeviceFile, availability_of_all, device_file, table_facts
+from dashboards.evidence import shows_picture
 from dashboards.room import room
+from dashboards.screen import rem
 from ioc.catalog import KINDS, MEASURES
 from ioc.db.readings import history
 from ioc.errors import StorageError
@@ -52,7 +54,7 @@ def layout(id: str = "", **query: str) -> html.Main:  # noqa: A002 - the deep li
                     [
                         device_filters(words),
                         html.Div(id="devices-away"),
-                        html.Div(device_table(words), className="grid-frame"),
+                        html.Div(device_table(words, rem()), className="grid-frame"),
                     ],
                     className="table-pane",
                 ),
@@ -132,7 +134,7 @@ async def show_device(chosen: str, measure: str, changed: int) -> tuple[Any, ...
     if file.device.status == "retired":
         health = Health.RETIRED
     heard = [reading.received for reading in file.latest] + ([file.device.last_seen] if file.device.last_seen else [])
-    picture = panel.camera_picture(file, words)
+    picture = panel.camera_picture(file, shows_picture(room().feed.city, key, time.time()), words)
     return (
         "shown",
         panel.panel_head(file, health, _address(key), words),
@@ -176,7 +178,7 @@ async def show_history(chosen: str, measure: str, name: str, changed: int) -> tu
     label = row.label.in_language(words.language)
     if not found:
         return html.P(words("No readings in this span"), className="muted chart-empty"), label
-    drawn = history_chart(row.key, found, until - length, until, length / points, words)
+    drawn = history_chart(row.key, found, until - length, until, length / points, words, rem=rem())
     return graph(drawn), label
 
 

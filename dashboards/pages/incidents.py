@@ -30,6 +30,7 @@ from dashboards.components.timeline import chain_mark, openings, timeline
 from dashboards.evidence import camera_near, gather
 from dashboards.incident_search import STATES, Filters, search
 from dashboards.room import room
+from dashboards.screen import rem
 from dashboards.when import moment
 from ioc.catalog import CAUSES, KINDS
 from ioc.db.alarms import IncidentFile, incident_file
@@ -178,7 +179,7 @@ async def show_evidence(facts: dict[str, Any]) -> tuple[list[Component], list[Co
     near = None
     if device is not None and device.lat is not None and device.lon is not None:
         near = camera_near(city, device.lat, device.lon, time.time())
-    return evidence_view(evidence, _now(), words), [camera_view(*near, words)] if near is not None else []
+    return evidence_view(evidence, _now(), words, rem()), [camera_view(*near, words)] if near is not None else []
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------------
