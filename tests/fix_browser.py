@@ -29,7 +29,13 @@ from ioc.stack.embedded import free_port
 from tests.fix_ingest import eventually
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome") or ""
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 OPERATOR = "Ca trực thử"
 
 # Generous, because the machine may be busy; nothing waits longer than it must.

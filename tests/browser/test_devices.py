@@ -75,7 +75,9 @@ def test_quarantined_message_is_on_its_devices_page(page: Page, device: Device, 
     """What could not be stored is shown with its reason, as text."""
     device.send(f"ioc/{gauge}/telemetry", {"ts": now_ms(), "values": {"<b>waterLevel": 1}})
     with db.connect() as connection:
-        eventually(lambda: connection.execute("SELECT 1 FROM quarantine WHERE topic LIKE %s", (f"%{gauge}%",)).fetchone())
+        eventually(
+            lambda: connection.execute("SELECT 1 FROM quarantine WHERE topic LIKE %s", (f"%{gauge}%",)).fetchone()
+        )
     page.goto(f"/devices?id={gauge}")
     expect(page.locator("#device-rejected")).to_contain_text("<b>waterLevel")
     assert page.locator("#device-rejected b").count() == 0

@@ -69,7 +69,9 @@ def test_alarm_appears_in_open_list_without_reload(
     say(device, key, "ok")
 
 
-def test_key_a_acknowledges_and_log_names_operator(page: Page, burning: tuple[str, int], connection: Connection) -> None:
+def test_key_a_acknowledges_and_log_names_operator(
+    page: Page, burning: tuple[str, int], connection: Connection
+) -> None:
     """The key A writes one acknowledgement, under the operator's name, and the page shows it from the database."""
     _, incident = burning
     page.goto(f"/incidents?id={incident}")
@@ -110,7 +112,9 @@ def test_note_with_markup_is_shown_as_text(page: Page, burning: tuple[str, int],
     assert page.title() != "bad"
 
 
-def test_close_before_clear_wants_reason_and_closes(page: Page, burning: tuple[str, int], connection: Connection) -> None:
+def test_close_before_clear_wants_reason_and_closes(
+    page: Page, burning: tuple[str, int], connection: Connection
+) -> None:
     """An incident that is not cleared closes with a reason only, and leaves the list."""
     _, incident = burning
     page.goto(f"/incidents?id={incident}")
