@@ -16,7 +16,8 @@ from prometheus_client import Counter, Gauge
 
 from ioc.alarms.execute import Order, execute
 from ioc.alarms.grouping import RATE_WINDOW, rate
-from ioc.alarms.world import Decision, World, lookback
+from ioc.alarms.watch import lookback
+from ioc.alarms.world import Decision, World
 from ioc.catalog import MEASURES, RULES
 from ioc.db import alarms as stored
 from ioc.db import snapshot

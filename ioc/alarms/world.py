@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, NamedTuple
 
 import msgspec
@@ -17,6 +17,7 @@ import msgspec
 from ioc.alarms import rule as rules
 from ioc.alarms.machine import Event
 from ioc.alarms.rule import Pace, Presence, Track
+from ioc.alarms.watch import CUTTING, LOSS, OFFLINE, OUTRANKED, RULED, WATCHES
 from ioc.catalog import KINDS, MEASURES, RULES, Measure, Rule
 from ioc.model import Alarm, Device, DeviceState, Reading
 
@@ -48,38 +49,6 @@ class Decision(NamedTuple):
     at: datetime | None = None
 
 
-class _Watch(NamedTuple):
-    """A rule of a kind of device, with the measure it stands beside."""
-
-    rule: Rule
-    measure: Measure | None
-
-
-def _watches(kind: str) -> tuple[_Watch, ...]:
-    row = KINDS[kind]
-    beside = (_Watch(rule, MEASURES[key]) for key in row.measures for rule in MEASURES[key].rules)
-    return (*beside, *(_Watch(rule, None) for rule in row.rules))
-
-
-def outranking(measure: Measure, rule: Rule) -> tuple[str, ...]:
-    """Rules of the measure that say the same thing louder: while one of them holds, this one is suppressed."""
-    if rule.kind not in ("above", "below"):
-        return ()
-    sign = 1 if rule.kind == "above" else -1
-    return tuple(r.key for r in measure.rules if r.kind == rule.kind and sign * r.limit > sign * rule.limit)
-
-
-WATCHES: Final[dict[str, tuple[_Watch, ...]]] = {kind: _watches(kind) for kind in KINDS}
-_RULED: Final[dict[str, tuple[Rule, ...]]] = {key: measure.rules for key, measure in MEASURES.items() if measure.rules}
-_OUTRANKED: Final = {rule.key: outranking(measure, rule) for measure in MEASURES.values() for rule in measure.rules}
-_SILENT: Final = {kind: [w.rule for w in ws if w.rule.kind == "silent"] for kind, ws in WATCHES.items()}
-_OFFLINE: Final = {kind: [w.rule for w in ws if w.rule.kind == "offline"] for kind, ws in WATCHES.items()}
-#: Rules whose condition cuts off what lies below the device.
-_CUTTING: Final = {
-    kind: tuple(w.rule.key for w in ws if w.rule.kind in ("silent", "offline") or w.rule.cuts_children)
-    for kind, ws in WATCHES.items()
-}
-_LOSS: Final = ("silent", "offline")
 #: What ends an occurrence whatever its state is.
 _END: Final[tuple[Event, ...]] = ("return", "unshelve", "acknowledge")
 
@@ -132,7 +101,7 @@ class World:
             at = rules.present_time(pace, measure, at, reading.received)
         elif pace is not None and reading.received - at < pace.lag / 2:
             del self._paces[reading.device]  # its clock is well, so what came late was history
-        for rule in _RULED.get(reading.measure, ()):
+        for rule in RULED.get(reading.measure, ()):
             key = (rule.key, reading.device)
             before = self._tracks.get(key, _NOTHING)
             after = rules.observe(rule, measure, before, at, reading.value, reading.received)
@@ -144,7 +113,7 @@ class World:
     def replay(self, reading: Reading) -> None:
         """A past reading, for tracks that were made to `forget`; what led to the alarm that is alive is told by it."""
         at, measure = rules.reading_time(reading), MEASURES[reading.measure]
-        for rule in _RULED.get(reading.measure, ()):
+        for rule in RULED.get(reading.measure, ()):
             key = (rule.key, reading.device)
             alarm = self.alive.get(key)
             track = self._tracks.get(key, _NOTHING)
@@ -312,7 +281,7 @@ class World:
             return False
         if not self._in_service(device):
             return True
-        return any(self._raised(rule, device) for rule in _CUTTING.get(self._kind(device), ()))
+        return any(self._raised(rule, device) for rule in CUTTING.get(self._kind(device), ()))
 
     def _move_on(self, device: str, now: datetime) -> None:
         """Let time pass for one device, and note when to look again."""
@@ -402,12 +371,12 @@ class World:
 
     def _suppressed_by(self, rule: Rule, device: str) -> str:
         """What explains the rule's condition: another rule's key or a parent's id, "" if nothing."""
-        for louder in _OUTRANKED.get(rule.key, ()):
+        for louder in OUTRANKED.get(rule.key, ()):
             if self._raised(louder, device):
                 return louder
-        if rule.kind in _LOSS:
+        if rule.kind in LOSS:
             if rule.kind == "silent":
-                for offline in _OFFLINE[self._kind(device)]:
+                for offline in OFFLINE[self._kind(device)]:
                     if self._raised(offline.key, device):
                         return offline.key
             for parent in self._ancestors(device):
@@ -419,9 +388,3 @@ class World:
     def _is_present(track: Track, measure: Measure | None, now: datetime) -> bool:
         """Whether the value says something about now; an old one opens nothing."""
         return measure is None or (track.at is not None and not rules.is_history(measure, track.at, now))
-
-
-def lookback(measure: Measure) -> timedelta:
-    """How far back readings may matter to the tracks of the measure's rules."""
-    longest = max((max(rule.window_s, rule.on_delay_s, rule.off_delay_s) for rule in measure.rules), default=0.0)
-    return timedelta(seconds=longest + measure.gone_after_s)

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ioc.alarms.machine import apply, occurrence_of
-from ioc.alarms.world import WATCHES, Decision, World, outranking
+from ioc.alarms.watch import WATCHES, outranking
+from ioc.alarms.world import Decision, World
 from ioc.catalog import KINDS, MEASURES, RULES
 from ioc.model import Alarm, Device, DeviceState, Quality, Reading
 
