@@ -117,7 +117,7 @@ def optional_steps(home: Home, goal: str) -> Iterator[Step]:
     )
     if goal == "test":
         inputs = (venv.interpreter(), venv.TORCH, venv.lock("ultralytics").read_text("utf-8"))
-        yield Step("ultralytics", "the ultralytics engine, CPU build", inputs, venv.runs, venv.install_ultralytics)
+        yield Step("ultralytics", "the ultralytics engine, CPU build (without it its tests are skipped)", inputs, venv.runs, venv.install_ultralytics)
 
 
 def set_up(home: Home, goal: str) -> None:
@@ -135,7 +135,7 @@ def set_up(home: Home, goal: str) -> None:
         try:
             worked += run_step(home, step)
         except StackError as error:
-            print(f"  goes on without {step.title}: {error}", flush=True)
+            print(f"  goes on without: {str(error).splitlines()[0]}", flush=True)
     if worked:
         print(f"✓ set up in {time.monotonic() - started:.0f} s", flush=True)
 
