@@ -12,9 +12,11 @@ import msgspec
 import numpy as np
 
 from vision.boxes import Image
-from vision.picture import SNAPSHOT_WIDTH, encode_jpeg
+from vision.picture import encode_jpeg
 from vision.scene import Scene
 
+#: Pictures wider are shrunk for the wall.
+SNAPSHOT_WIDTH: Final = 960
 #: Colour (BGR) and mark of a class. The colours are Okabe and Ito's, told apart with any colour vision.
 STYLE: Final[dict[str, tuple[tuple[int, int, int], str]]] = {
     "motorbike": ((66, 228, 240), "XM"),

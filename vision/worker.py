@@ -35,6 +35,8 @@ from vision.store import Store
 #: Batches in flight.
 LANES: Final = 2
 _TICK_S: Final = 0.25
+#: Commits are no closer together; a frame that comes alone is committed at once.
+_COMMIT_EVERY_S: Final = 0.05
 #: A worker that has not asked for so long is dead; Redis still keeps the frames it took.
 _DEAD_S: Final = 60.0
 #: How often the work queue is tended.
@@ -227,15 +229,18 @@ class Worker:
 
     def _writer(self, lanes: Sequence[Future[None]]) -> None:
         """Store, show and announce, until the lanes have ended and nothing waits."""
+        committed = 0.0
         try:
             while not (all(lane.done() for lane in lanes) and self._looked.empty()):
                 try:
                     batch = self._looked.get(timeout=_TICK_S)
                 except queue.Empty:
                     continue
-                # Whatever else waits shares the commit.
+                # At full load commits would come with every frame and cost as much as the looking; so they are shared.
+                time.sleep(max(0.0, committed + _COMMIT_EVERY_S - time.monotonic()))
                 while not self._looked.empty():
                     batch = batch + self._looked.get_nowait()
+                committed = time.monotonic()
                 self._finish(batch)
         finally:
             self._writer_gone.set()

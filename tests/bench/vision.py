@@ -65,6 +65,7 @@ def main() -> dict[str, float]:
             engine_cpu.append((time.process_time() - used) / (engine[-1] * ENGINE_S))
             with feeding(live, pictures, 1.5 * max(engine)):
                 time.sleep(WARM_S)
+                wait_for_frames(live)
                 used = cpu_of(worker)
                 path.append(stored_rate(environment, PATH_S))
                 path_cpu.append((cpu_of(worker) - used) / (path[-1] * PATH_S))
@@ -98,12 +99,12 @@ def main() -> dict[str, float]:
 
 
 def make_pictures() -> list[bytes]:
-    """A 1280 x 720 JPEG for each camera: four photographs side by side, shifted, so that no two are alike."""
+    """A 1280 x 720 JPEG for each camera: a photograph twice, side by side, shifted, so that no two are alike."""
     found = photographs()
     if not found:
         raise SystemExit("no photograph of a street: `make setup` fetches one")
-    tile = cv2.resize(cv2.imread(str(found[0])), (640, 360))
-    whole = np.tile(tile, (2, 2, 1)).astype(np.uint8)
+    tile = cv2.resize(cv2.imread(str(found[0])), (640, 720))
+    whole = np.tile(tile, (1, 2, 1)).astype(np.uint8)
     return [encode_jpeg(np.roll(whole, 53 * number, axis=1)) for number in range(CAMERAS)]
 
 
@@ -172,6 +173,17 @@ def feeding(live: Live, pictures: list[bytes], per_s: float) -> Iterator[list[fl
     finally:
         stop.set()
         thread.join()
+
+
+def wait_for_frames(live: Live) -> None:
+    """Until the worker has looked at ten more frames: the first of each size makes the engine compile."""
+    after, seen, until = live.last_id(), 0, time.monotonic() + 60
+    while seen < 10:
+        if time.monotonic() > until:
+            raise SystemExit("the vision worker stored fewer than ten frames in a minute: the machine is overloaded")
+        changes = live.changes(after, block_ms=200)
+        after = changes[-1][0] if changes else after
+        seen += sum(isinstance(change, SceneSeen) for _, change in changes)
 
 
 def cpu_of(pid: int) -> float:
