@@ -85,7 +85,7 @@ class Batch:
         self.clock_off_of: list[int] = []
         self.states: list[DeviceState] = []
         self.states_of: list[int] = []
-        #: Places in `states` of those that carried no time of their own (last wills), and whether they were redelivered.
+        #: Places in `states` of those without a believable time of their own (last wills), and whether they were redelivered.
         self.unstamped: dict[int, bool] = {}
         #: The last announcement of each device; None = retired.
         self.announced: dict[str, Announcement | None] = {}

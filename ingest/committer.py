@@ -77,9 +77,8 @@ class Committer:
             if self._is_late():
                 return None
             time.sleep(next(waits))
-            # Whether the lost commit came through is not known: from now on every message counts as redelivered.
+            # Whether a lost commit came through is not known. Rows have keys; what is rejected is told by its digest.
             batch.rejected = [msgspec.structs.replace(one, redelivered=True) for one in batch.rejected]
-            batch.unstamped = dict.fromkeys(batch.unstamped, True)
 
     def close(self) -> None:
         """Close the connection."""

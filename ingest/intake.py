@@ -124,13 +124,13 @@ class Intake:
             raise RejectedError("value", f"state: got {shorten(state)}, expected one of {', '.join(sorted(STATES))}")
         if "\0" in reason:
             raise RejectedError("encoding", "reason: a string with a NUL")
-        received = self._received
+        time = received = self._received
         if stamp is not None:
             time = self._believed(device, device_time(stamp))
         else:
-            time = received
-            self.batch.unstamped[len(self.batch.states)] = self._redelivered
             self.batch.seen.setdefault(device, Sighting(received)).received = received
+        if time is received:  # it has no time of its own that could tell it from its redelivery
+            self.batch.unstamped[len(self.batch.states)] = self._redelivered
         self.batch.states.append(DeviceState(time, device, cast("State", state), printable(reason, 200), received))
         self.batch.states_of.append(self._origin)
 

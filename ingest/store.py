@@ -17,8 +17,9 @@ from ioc.db.readings import admit_clock_off, store_readings
 from ioc.geo import ward_at
 from ioc.model import Device, DeviceState, Reading
 
-#: A redelivered last will, which has no time of its own, is the same as an equal one stored this recently.
-_SAME_WILL: Final = timedelta(minutes=10)
+#: A redelivered last will, which has no time of its own, is the same as an equal one stored this recently. Longer would take
+#: the second will of a device that comes and goes for the first one's redelivery.
+_SAME_WILL: Final = timedelta(minutes=2)
 #: Why a device that sends data counts as online although it did not say so.
 BY_DATA: Final = "data"
 

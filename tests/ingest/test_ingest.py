@@ -161,6 +161,18 @@ def test_states_and_last_will(device: Device, connection: Connection, topic: str
     assert states == [("maintenance", ""), ("online", "boot"), ("offline", "lwt"), ("online", "data")]
 
 
+def test_state_of_a_wrong_clock_is_stored_once(device: Device, connection: Connection, topic: str) -> None:
+    """A state whose time is not believed is stored at its receive time, and again only when it says something new."""
+    for state in ("maintenance", "maintenance", "offline", "offline", "maintenance"):
+        device.send(f"ioc/{topic}/state", {"ts": 1000, "state": state})
+    query = "SELECT state FROM device_state WHERE device = %s ORDER BY time"
+    eventually(lambda: len(connection.execute(query, [topic]).fetchall()) == 3)
+    device.send(f"ioc/{topic}/state", {"ts": now_ms(), "state": "online"})
+    eventually(lambda: len(connection.execute(query, [topic]).fetchall()) == 4)
+    states = [state for (state,) in connection.execute(query, [topic])]
+    assert states[:3] == ["maintenance", "offline", "maintenance"]
+
+
 def test_frame_reaches_the_live_view(device: Device, connection: Connection, live: Live, topic: str) -> None:
     """A picture lies in Redis, its camera counts as online, and an older picture does not replace it."""
     stamp, jpeg = now_ms(), make_jpeg()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from importlib.metadata import version
 
 import pytest
 from hypothesis import given
@@ -102,3 +103,8 @@ def test_point_at_bad_url(url: str) -> None:
     """A URL that is none of ours is told as a setting, and its password is not."""
     with pytest.raises(SettingsError, match="mqtt_url"):
         point_at(Wire(), url, keepalive_s=10, properties=Properties(PacketTypes.CONNECT))
+
+
+def test_paho_is_the_one_that_was_read() -> None:
+    """The client leans on private names of paho: another version is read, tried and pinned before it is used."""
+    assert version("paho-mqtt") == "2.2.0"
