@@ -5,6 +5,7 @@
   const STATES = ["online", "late", "silent", "offline", "unknown", "maintenance"];
   /** Worst first: what needs a technician comes to the top of the table. */
   const RANK = { silent: 6, offline: 5, late: 4, unknown: 3, maintenance: 2, online: 1, retired: 0 };
+  const byName = new Intl.Collator("vi", { numeric: true });
   const FACTS_S = 30, PANEL_S = 30;
   const wanted = { states: new Set(), kinds: new Set(), words: [], ward: "" };
   let root = null, grid = null, chosen = "", rounds = 0, panelRounds = 0, factsAge = 0, panelAge = 0;
@@ -20,15 +21,23 @@
     return {
       id, at, name: city.name[at], kind: kindName(city.kind[at]), kindKey: city.kind[at], ward: wardName(city.ward[at]), wardKey: city.ward[at],
       state: RANK[state], stateKey: state, value: city.value[at], time: city.time[at],
-      link: known[0] || "", seen: Math.max(known[1] || 0, city.time[at] || 0), quality: known[2] || "", skew: known[3] === undefined ? null : known[3],
+      link: known[0] || "", seen: Math.max(known[1] || 0, city.time[at] || 0, city.scenes.get(id)?.time || 0), quality: known[2] || "", skew: known[3] === undefined ? null : known[3],
       firmware: known[4] || "", isNew: Boolean(known[5]), availability: shares[id] === undefined ? null : shares[id],
     };
+  }
+  /** How long ago a device was heard of, in words, and whether that is late; the server's finding wins over a fact that is half a minute old. */
+  function heard(data) {
+    const kind = IOC.words.kinds[data.kindKey], bound = 2 * (kind ? kind.period : 60), age = IOC.now() - data.seen;
+    if (data.stateKey === "online" && age > bound) return { text: `< ${IOC.desk.span(bound)}`, state: "fresh" };
+    return { text: IOC.desk.span(age), state: data.stateKey === "late" ? "late" : data.stateKey === "silent" || data.stateKey === "offline" ? "gone" : "fresh" };
   }
   const alive = (at) => IOC.health(at) !== "retired";
   function fill() {
     if (!grid || !IOC.city.id.length) return;
     const rows = [];
     for (let at = 0; at < IOC.city.id.length; at++) if (alive(at)) rows.push(row(at));
+    // The grid keeps this order among equals.
+    rows.sort((one, other) => byName.compare(one.name, other.name));
     const first = !filled;
     grid.setGridOption("rowData", rows);
     filled = true;
@@ -144,17 +153,17 @@
   cells.DeviceValue = ({ data }) => {
     const kind = IOC.words.kinds[data.kindKey], measure = kind && kind.headline;
     if (!measure || data.value === null || data.value === undefined || !data.time) return h("span", { className: "muted" }, "–");
-    // A lamp that says what it said before is no news, so its age is that of the last word of it.
-    const time = data.kindKey === "streetlight" ? data.seen : data.time;
-    const age = IOC.ageOf(time, IOC.words.measures[measure].period), said = IOC.reading(measure, data.value);
-    const figure = age === "gone" ? t("NO DATA") : `${said.figure} ${said.unit}`;
-    return h("span", { className: "cell-value", "data-age": age }, h("span", { className: "figure" }, figure), h("small", null, IOC.since(IOC.now() - time)));
+    // A lamp that says what it said before is no news to the feed, so its age is that of the last word of it.
+    const own = { text: IOC.since(IOC.now() - data.time), state: IOC.ageOf(data.time, IOC.words.measures[measure].period) };
+    const age = data.kindKey === "streetlight" ? heard(data) : own, said = IOC.reading(measure, data.value);
+    const figure = age.state === "gone" ? t("NO DATA") : `${said.figure} ${said.unit}`;
+    return h("span", { className: "cell-value", "data-age": age.state }, h("span", { className: "figure" }, figure), h("small", null, age.text));
   };
   cells.DeviceLink = ({ value }) => h("span", { className: value === "online" ? "" : value === "offline" ? "cell-bad" : "muted" }, value ? t(`link:${value}`) : "–");
   cells.DeviceAge = ({ value, data }) => {
     if (!value) return h("span", { className: "muted" }, "–");
-    const kind = IOC.words.kinds[data.kindKey], age = IOC.ageOf(value, kind ? kind.period : 60);
-    return h("span", { className: "cell-age", "data-age": age }, IOC.desk.span(IOC.now() - value));
+    const age = heard(data);
+    return h("span", { className: "cell-age", "data-age": age.state }, age.text);
   };
   cells.DeviceQuality = ({ value }) => h("span", { className: value === "good" ? "" : value === "clock" ? "cell-bad" : "muted" }, value ? t(`quality:${value}`) : "–");
   cells.DeviceSkew = ({ value }) => h("span", { className: value !== null && Math.abs(value) >= 2 ? "cell-bad" : "muted" }, value === null ? "–" : `${IOC.number(Math.abs(value) < 0.05 ? 0 : value, 1)} s`);
@@ -176,7 +185,7 @@
     grid.setColumnsVisible(["quality", "skew", "availability", "firmware"], !chosen);
     grid.redrawRows();
     const node = reveal && chosen && grid.getRowNode(chosen);
-    if (node && node.displayed) grid.ensureNodeVisible(node);
+    if (node && node.displayed) grid.ensureNodeVisible(node, "middle");
   }
   function click(event) {
     const measure = event.target.closest("[data-measure]"), span = event.target.closest("[data-span]");

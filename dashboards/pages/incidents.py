@@ -274,7 +274,8 @@ def _map() -> dl.Map:
         [
             dl.GeoJSON(data=wards_geojson(), style={"className": "ward"}, interactive=False),
             dl.GeoJSON(data=roads_geojson(), style={"className": "road"}, interactive=False),
-            dl.LayerGroup(id="incident-pins"),
+            # A pane of their own: the wards may arrive later and would cover them.
+            dl.Pane(dl.LayerGroup(id="incident-pins"), name="pins", style={"zIndex": 450}),
         ],
         id="incident-map",
         center=[10.82, 106.78],
