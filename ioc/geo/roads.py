@@ -10,7 +10,7 @@ import msgspec
 
 from ioc.geo.polygon import METRES_PER_DEGREE
 from ioc.geo.tables import load_table
-from ioc.geo.wards import LngLat  # noqa: TC001 - msgspec resolves it at run time
+from ioc.geo.wards import LngLat
 
 
 class Road(msgspec.Struct, frozen=True):

@@ -117,7 +117,13 @@ def optional_steps(home: Home, goal: str) -> Iterator[Step]:
     )
     if goal == "test":
         inputs = (venv.interpreter(), venv.TORCH, venv.lock("ultralytics").read_text("utf-8"))
-        yield Step("ultralytics", "the ultralytics engine, CPU build (without it its tests are skipped)", inputs, venv.runs, venv.install_ultralytics)
+        yield Step(
+            "ultralytics",
+            "the ultralytics engine, CPU build (without it its tests are skipped)",
+            inputs,
+            venv.runs,
+            venv.install_ultralytics,
+        )
 
 
 def set_up(home: Home, goal: str) -> None:
