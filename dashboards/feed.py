@@ -117,18 +117,19 @@ class Feed:
         client = Client()
         self._clients.add(client)
         closing = asyncio.ensure_future(self._closing.wait())
+        following = asyncio.ensure_future(client.next(self._whole))
         try:
             yield b"retry: 1000\n\n"
-            while not self._closing.is_set():
-                following = asyncio.ensure_future(client.next(self._whole))
+            while True:
                 await asyncio.wait((following, closing), return_when=asyncio.FIRST_COMPLETED)
                 if not following.done():
-                    following.cancel()
                     break
                 event = following.result()
+                following = asyncio.ensure_future(client.next(self._whole))
                 for start in range(0, len(event), _PIECE):
                     yield event[start : start + _PIECE]
         finally:
+            following.cancel()
             closing.cancel()
             self._clients.discard(client)
 
