@@ -73,7 +73,7 @@ async def show_facts(changed: int) -> tuple[Any, Any]:
     try:
         return await room().query(lambda connection: table_facts(connection, _now())), None
     except StorageError as error:
-        return {}, storage_away(error, shell.reader().words)
+        return {}, storage_away(error, shell.reader().words, feed_goes_on=True)
 
 
 @dash.callback(Output("devices-shares", "data"), Input("devices-slowly", "n_intervals"))
