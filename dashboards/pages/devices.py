@@ -164,7 +164,7 @@ async def show_history(chosen: str, measure: str, name: str, changed: int) -> tu
     if not key:
         return None, ""
     until = _now()
-    length, points = SPANS.get(name, SPANS["1 h"])
+    length, points = SPANS.get(str(name), SPANS["1 h"])
     try:
         file = await room().query(lambda connection: device_file(connection, key, until))
         if file is None:
