@@ -51,7 +51,7 @@ def page(name: str, *children: Component, **attributes: Any) -> html.Main:
 def frame() -> html.Div:
     """The application's layout: location, banner, the page. The top bar belongs to each page's header (`nav`)."""
     return html.Div(
-        [html.Div(id="banner", className="banner", role="alert"), dash.page_container, html.Div(id="help-root")],
+        [html.Div(id="banner", className="banner", role="alert"), dash.page_container],
         className="frame",
     )
 
