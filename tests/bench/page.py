@@ -75,7 +75,7 @@ def main() -> dict[str, float]:
         browser = stay.enter_context(sync_playwright()).chromium.launch(
             executable_path="/usr/bin/chromium", args=CHROMIUM
         )
-        page = browser.new_page(viewport={"width": 1920, "height": 1080})
+        page = browser.new_page(bypass_csp=True, viewport={"width": 1920, "height": 1080})
         page.goto(url)
         page.wait_for_function("window.IOC && IOC.city && IOC.city.epoch")
         page.evaluate(_WATCH % PROBE)

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from ingest.service import Ingest
 from tests.fix_browser import Wall
-from tests.fix_ingest import Device, now_ms
+from tests.fix_ingest import Device, eventually, now_ms
 from tests.fix_stack import BrokerServer, CacheServer
 
 HIGHEST = "[data-value='water_highest'] .figure"
@@ -30,7 +30,7 @@ def announce(device: Device, kind: str = "flood_gauge") -> str:
 def open_wall(page: Page, path: str = "/") -> None:
     """Open the wall and wait for its first snapshot."""
     page.goto(path)
-    page.wait_for_function("window.IOC && IOC.city && IOC.city.epoch")
+    eventually(lambda: page.evaluate("window.IOC && IOC.city && IOC.city.epoch"))
 
 
 def test_reading_of_ordinary_client_is_on_the_wall(
