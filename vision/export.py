@@ -34,7 +34,7 @@ CLASSES = {"motorbike": 3, "car": 2, "bus": 5, "truck": 7, "person": 0, "bicycle
 """The project's classes in order, each with its COCO id."""
 
 NAME = "thuduc_yolo11n"
-CALIBRATION_FRAMES = 300
+CALIBRATION_FRAMES = 100
 
 
 def slice_head(model: Any) -> Any:
