@@ -116,7 +116,7 @@ def optional_steps(home: Home, goal: str) -> Iterator[Step]:
         partial(footage.fetch, home=home),
     )
     if goal == "test":
-        inputs = (venv.interpreter(), venv.TORCH, venv.lock("ultralytics").read_text("utf-8"))
+        inputs = (venv.interpreter(), venv.TORCH, venv.TORCHVISION, venv.lock("ultralytics").read_text("utf-8"))
         yield Step(
             "ultralytics",
             "the ultralytics engine, CPU build (without it its tests are skipped)",

@@ -17,6 +17,7 @@ LOCKS = CLONE / "docker" / "locks"
 
 #: The CPU build by its full version, so that no machine without a GPU is ever sent CUDA.
 TORCH = "torch==2.13.0+cpu"
+TORCHVISION = "torchvision==0.28.0"
 #: Packages no lock file holds: each comes apart, or is not wanted.
 WHEELS_APART = ("torch", "torchvision", "opencv-python")
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -107,7 +108,10 @@ def install_ultralytics(progress: Progress) -> None:
         _pip(progress, TORCH)
     except StackError:
         progress.say(f"{TORCH} from {TORCH_INDEX}")
-        _pip(progress, "--extra-index-url", TORCH_INDEX, TORCH)
+        _pip(progress, "--extra-index-url", TORCH_INDEX, TORCH, f"{TORCHVISION}+cpu")
+    else:
+        # ultralytics reads its version at import and calls none of it; where the CPU build is not offered, any will do.
+        _pip(progress, "--no-deps", TORCHVISION)
     install(progress, "ultralytics")
 
 
