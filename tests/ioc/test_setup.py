@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,9 @@ from ioc.stack.venv import CLONE, WHEELS_APART, lock
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
+def home(runtime: Path) -> Home:
     """A runtime folder."""
-    made = Home.at(tmp_path / ".ioc")
+    made = Home.at(runtime / f"home-{uuid.uuid4().hex[:8]}")
     made.make()
     return made
 

@@ -126,9 +126,9 @@ def test_failed_start_leaves_nothing_running(runtime: Path, monkeypatch: pytest.
     assert stack.children == []
 
 
-def test_second_owner_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
+def test_second_owner_is_refused_with_the_pid_of_the_first(runtime: Path) -> None:
     """Two demos in one clone do not collide."""
-    home = Home.at(tmp_path)
+    home = Home.at(runtime / "owned")
     with sole_owner(home), pytest.raises(StackError, match=f"pid {os.getpid()}"), sole_owner(home):
         pass
     with sole_owner(home):
