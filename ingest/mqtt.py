@@ -11,7 +11,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -20,7 +19,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from ingest.message import Raw
-from ioc.errors import SettingsError
+from ioc.broker import BrokerAddress
 
 #: Bytes asked of the socket at once.
 BLOCK: Final = 262_144
@@ -215,23 +214,6 @@ def point_at(client: paho.Client, url: str, *, keepalive_s: int, properties: Pro
     Raises:
         SettingsError: the URL is another.
     """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise SettingsError(f"mqtt_url: {error}") from error
-    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-        raise SettingsError(
-            f"mqtt_url: got {parts.scheme}://{parts.hostname or ''}, expected mqtt://[user:password@]host[:port]"
-        )
-    if parts.username is not None:
-        client.username_pw_set(unquote(parts.username), None if parts.password is None else unquote(parts.password))
-    if parts.scheme == "mqtts":
-        client.tls_set()
-    client.connect_async(
-        parts.hostname,
-        port or (8883 if parts.scheme == "mqtts" else 1883),
-        keepalive=keepalive_s,
-        clean_start=False,
-        properties=properties,
-    )
+    address = BrokerAddress.parse(url)
+    address.enter(client)
+    client.connect_async(address.host, address.port, keepalive=keepalive_s, clean_start=False, properties=properties)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from ioc import topics
-from ioc.errors import SettingsError
+from ioc.broker import BrokerAddress
 from ioc.model import State
 
 #: So long the broker may take to hand over a retained announcement of the camera; then it has none.
@@ -100,17 +99,6 @@ def _connect(client: paho.Client, url: str) -> None:
     Raises:
         SettingsError: the URL is none of a broker.
     """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise SettingsError(f"mqtt_url: {error}") from error
-    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-        raise SettingsError(
-            f"mqtt_url: got {parts.scheme}://{parts.hostname or ''}, expected mqtt://[user:password@]host[:port]"
-        )
-    if parts.username is not None:
-        client.username_pw_set(unquote(parts.username), None if parts.password is None else unquote(parts.password))
-    if parts.scheme == "mqtts":
-        client.tls_set()
-    client.connect_async(parts.hostname, port or (8883 if parts.scheme == "mqtts" else 1883), keepalive=20)
+    address = BrokerAddress.parse(url)
+    address.enter(client)
+    client.connect_async(address.host, address.port, keepalive=20)

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from ingest.simulator import city, storm
-from ingest.simulator.link import BrokerAddress
 from ingest.simulator.service import Simulation
+from ioc.broker import BrokerAddress
 from ioc.service import configure_logging
 from ioc.service import run as run_service
 from ioc.settings import Settings

@@ -10,9 +10,10 @@ from functools import partial
 from ingest.simulator import messages
 from ingest.simulator.city import City, Site
 from ingest.simulator.footage import Clip
-from ingest.simulator.link import BrokerAddress, Link, Will
+from ingest.simulator.link import Link, Will
 from ingest.simulator.world import Values
 from ioc import topics
+from ioc.broker import BrokerAddress
 from ioc.service import LogOnce
 
 #: What a gateway introduces before it lets the loop breathe.

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 from paho.mqtt import client as mqtt
@@ -20,37 +18,13 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from ioc.errors import BrokerError
+from ioc.broker import BrokerAddress
 from ioc.service import LogOnce, backoff
 
 KEEPALIVE_S: Final = 45
 #: A device buffers this many messages while the broker is away; then it drops what is new.
 BUFFERED: Final = 1000
 CONNECT_TIMEOUT_S: Final = 1.5
-
-
-class BrokerAddress(msgspec.Struct, frozen=True):
-    """Where a broker is, and as whom to enter."""
-
-    host: str
-    port: int
-    user: str = ""
-    password: str = ""
-    tls: bool = False
-
-    @classmethod
-    def parse(cls, url: str) -> BrokerAddress:
-        """Read ``mqtt://[user:password@]host[:port]``, or ``mqtts://`` for TLS.
-
-        Raises:
-            BrokerError: the URL is of another form.
-        """
-        parts = urlsplit(url)
-        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-            raise BrokerError(f"broker URL {url!r}: expected mqtt://host:port or mqtts://host:port")
-        tls = parts.scheme == "mqtts"
-        port = parts.port or (8883 if tls else 1883)
-        return cls(parts.hostname, port, unquote(parts.username or ""), unquote(parts.password or ""), tls)
 
 
 class Will(msgspec.Struct, frozen=True):
@@ -103,10 +77,7 @@ class Link:
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5)
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_queued_messages_set(BUFFERED)
-        if self._address.user:
-            client.username_pw_set(self._address.user, self._address.password or None)
-        if self._address.tls:
-            client.tls_set_context(ssl.create_default_context())
+        self._address.enter(client)
         if will is not None:
             client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         client.on_connect = self._connected

@@ -16,9 +16,10 @@ from ingest.simulator import footage
 from ingest.simulator.city import City, Site
 from ingest.simulator.effects import CONTROL_TOPIC, STATUS_TOPIC, Control, Effects, Status, lost
 from ingest.simulator.gateway import Connector, Gateway
-from ingest.simulator.link import BrokerAddress, Link, Will
+from ingest.simulator.link import Link, Will
 from ingest.simulator.noise import unit
 from ingest.simulator.world import REPORT_S, Values, sample
+from ioc.broker import BrokerAddress
 from ioc.service import Log, LogOnce
 
 #: Connections are opened this far apart, so that a start is no storm on the broker.

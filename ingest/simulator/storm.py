@@ -19,9 +19,10 @@ from rich.console import Console
 from ingest.simulator import city as layout
 from ingest.simulator.city import City, Site
 from ingest.simulator.effects import CONTROL_TOPIC, STATUS_TOPIC, Control, Effect, Effects, Status, distance
-from ingest.simulator.link import BrokerAddress, Link
+from ingest.simulator.link import Link
 from ingest.simulator.world import Values, sample
 from ioc import topics
+from ioc.broker import BrokerAddress
 from ioc.catalog import Label, measure
 from ioc.errors import BrokerError, TopicError
 from ioc.service import LogOnce

@@ -27,11 +27,11 @@ from hypothesis import strategies as st
 
 from ingest.simulator import city, effects, footage, lighting, noise, storm, sun, tide, waste, weather
 from ingest.simulator.effects import Control, Effect, Status, total
-from ingest.simulator.link import BrokerAddress
 from ingest.simulator.world import REPORT_S, sample
 from ingest.values import MEASURES_OF, number_of
 from ioc import topics
-from ioc.errors import BrokerError
+from ioc.broker import BrokerAddress
+from ioc.errors import BrokerError, SettingsError
 from ioc.geo import ward_at
 
 if TYPE_CHECKING:
@@ -416,7 +416,7 @@ def test_storm_without_a_simulator_says_what_to_start(broker: BrokerServer, monk
 @pytest.mark.parametrize("url", ["http://x", "mqtt://", "tcp://127.0.0.1:1883"])
 def test_broker_address_of_another_form_is_refused(url: str) -> None:
     """An error names what was expected."""
-    with pytest.raises(BrokerError, match="expected mqtt://"):
+    with pytest.raises(SettingsError, match="expected mqtt://"):
         BrokerAddress.parse(url)
 
 
