@@ -347,7 +347,7 @@ def test_capture_bad_sources_are_offline_with_their_reason_and_no_secret(
         },
         IOC_CAPTURE_ALLOW='["127.0.0.0/8"]',
     )
-    until(lambda: ears["good"].of("frame") and ears["forbidden"].states() and ears["broken"].states())
+    until(lambda: ears["good"].of("frame") and all(ear.states() for ear in ears.values()))
     assert "169.254.169.254" in ears["forbidden"].states()[0]["reason"]
     assert "redirect" in ears["broken"].states()[0]["reason"]
     assert ears["good"].states()[0]["state"] == "online"
