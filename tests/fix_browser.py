@@ -1,6 +1,6 @@
 """A real browser in front of the real pages.
 
-browser   session  Debian's Chromium, headless
+browser   module   Debian's Chromium, headless; Playwright keeps an event loop running, so it goes before other modules need theirs
 wall      module   `python -m dashboards` on this module's stack: `.url`, `.kill()`, `.start()`
 alarms    module   `python -m ioc.alarms` on this module's stack
 faults    test     what went wrong in the page: errors of scripts, failed requests, requests to anybody but the server
@@ -106,7 +106,7 @@ def alarms(environment: dict[str, str], live: Live) -> Iterator[None]:
     process.wait(60)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium."""
     if not CHROMIUM:
