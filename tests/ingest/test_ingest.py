@@ -218,9 +218,8 @@ def test_storage_fault_is_bisected(device: Device, connection: Connection, topic
     connection.execute("ALTER TABLE reading ADD CONSTRAINT no_666 CHECK (value <> 666)")
     try:
         bad = {7, 8, 120, 199}
-        items = [
-            {"ts": now_ms() - n, "values": {"pm25": 666.0 if n in bad else float(n), "o3": 5.5}} for n in range(200)
-        ]
+        newest = now_ms()
+        items = [{"ts": newest - n, "values": {"pm25": 666.0 if n in bad else float(n), "o3": 5.5}} for n in range(200)]
         device.send(f"ioc/{topic}/telemetry", items)
         device.send(f"ioc/{topic}-other/telemetry", {"ts": now_ms(), "values": {"pm25": 666.0, "pm10": 1.0}})
         device.send(f"ioc/{topic}-good/telemetry", {"ts": now_ms(), "values": {"pm25": 1.0}})
