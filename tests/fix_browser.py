@@ -1,6 +1,6 @@
 """A real browser in front of the real pages.
 
-browser   module   Debian's Chromium, headless; Playwright keeps an event loop running, so it goes before other modules need theirs
+browser   module   Debian's Chromium, headless; no longer than a module, since Playwright keeps an event loop running
 wall      module   `python -m dashboards` on this module's stack: `.url`, `.kill()`, `.start()`
 alarms    module   `python -m ioc.alarms` on this module's stack
 faults    test     what went wrong in the page: errors of scripts, failed requests, requests to anybody but the server
