@@ -39,7 +39,6 @@ from ioc.db.migrate import migrate
 from ioc.db.pool import Connection, connect
 from ioc.live import Live
 from ioc.model import Reading, ReadingsChanged
-from ioc.settings import Settings
 from ioc.stack.embedded import Stack
 from ioc.stack.home import Home
 from tests.flood import Flood
@@ -55,8 +54,7 @@ PATIENCE_S = 60
 
 
 def main() -> dict[str, float]:
-    """Measure, print a table, keep the figures in the runtime folder's bench/ingest.json."""
-    settings = Settings.load()
+    """Measure, print the table, return the figures."""
     thrown, thrown_cpu, single, single_cpu, wide, copied = [], [], [], [], [], []
     with running() as (stack, connection, pid):
         port = urlsplit(stack.urls.mqtt_url).port or 1883
@@ -85,9 +83,6 @@ def main() -> dict[str, float]:
         "load_average": os.getloadavg()[0],
     }
     _show(result)
-    target = settings.home / "bench" / "ingest.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(result, indent=2) + "\n")
     return result
 
 

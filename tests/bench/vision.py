@@ -8,7 +8,6 @@ what the path costs where no core is idle. Latency is from a frame's arrival in 
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import subprocess
@@ -49,7 +48,7 @@ LOAD = 0.7
 
 
 def main() -> dict[str, float]:
-    """Measure, print the table, write `.ioc/bench/vision.json`."""
+    """Measure, print the table, return the figures."""
     settings = Settings(vision_engine="openvino")
     threads = settings.vision_threads or max(1, len(os.sched_getaffinity(0)) - 1)
     detector = OpenVino(
@@ -92,9 +91,6 @@ def main() -> dict[str, float]:
         "latency_seen": len(latencies) / len(fed),
     }
     _show(result)
-    target = settings.home / "bench" / "vision.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(result, indent=2) + "\n")
     return result
 
 
