@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -148,6 +149,8 @@ def set_up(home: Home, goal: str) -> None:
 
 def clean(home: Home) -> None:
     """Remove the stack's data, the virtual environment and the caches in this clone; the build cache of the machine stays."""
+    if home.path.exists() and not home.stamps.is_dir():
+        raise StackError(f"{home.path} is no runtime folder of ours: it has no {home.stamps.name}; nothing was removed")
     folders = [home.state, home.path, venv.VENV, *(venv.CLONE / name for name in CACHES)]
     for folder in dict.fromkeys(folders):
         if folder.exists():
@@ -160,6 +163,9 @@ def main() -> None:
     """Do the steps of the goal named on the command line."""
     if len(sys.argv) != 2 or sys.argv[1] not in GOALS:
         raise SystemExit(f"usage: python3 -m ioc.stack.bootstrap {'|'.join(GOALS)}")
+    # A closed terminal or a kill ends the step that runs, like Ctrl-C, and leaves no compiler behind.
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         home = Home.at(os.environ.get("IOC_HOME") or venv.CLONE / ".ioc")
         if sys.argv[1] == "clean":

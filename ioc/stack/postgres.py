@@ -125,8 +125,15 @@ class Cluster:
                     f"dump it with the old programs, or remove it with `make clean` to start empty"
                 )
             return
+        making = self.data.parent / ".postgres-in-the-making"
         if self.data.exists():
+            if not making.exists():
+                raise StackError(
+                    f"{self.data} is there and is no cluster of ours: move it away, or set IOC_HOME to another folder"
+                )
             shutil.rmtree(self.data)
+        self.data.parent.mkdir(parents=True, exist_ok=True)
+        making.touch()
         self._secret.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         own_folder(self.data.parent / "postgres", self.user)
         password = self.data.parent / ".postgres-password"
@@ -146,6 +153,7 @@ class Cluster:
         with (self.data / "postgresql.conf").open("a") as file:
             file.write("\ninclude 'ioc.conf'\n")
         (self.data / "ioc-complete").touch()
+        making.unlink()
 
     def start(self, port: int) -> Child:
         """Start the server on a loopback port and wait until it takes connections."""

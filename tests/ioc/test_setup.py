@@ -192,3 +192,11 @@ def locked(name: str) -> set[str]:
 def canonical(name: str) -> str:
     """A package's name as indexes compare it."""
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
+
+
+def test_clean_of_a_folder_that_is_not_ours_removes_nothing(tmp_path: Path) -> None:
+    """`make clean` with IOC_HOME on some other folder is refused."""
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(StackError, match="nothing was removed"):
+        bootstrap.clean(Home.at(tmp_path))
+    assert (tmp_path / "thesis.txt").exists()

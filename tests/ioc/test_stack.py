@@ -155,3 +155,13 @@ def test_open_to_all_sees_a_closed_folder_on_the_way(tmp_path: Path) -> None:
     inner.mkdir(parents=True)
     inner.parent.chmod(0o700)
     assert not open_to_all(inner)
+
+
+def test_folder_of_somebody_else_is_not_touched(runtime: Path) -> None:
+    """A `postgres` folder that we did not make stops the start, and stays as it is."""
+    home = Home.at(runtime / "foreign")
+    theirs = home.state / "postgres" / "base"
+    theirs.mkdir(parents=True)
+    with pytest.raises(StackError, match="no cluster of ours"):
+        Stack(home).start()
+    assert theirs.is_dir()
