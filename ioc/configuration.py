@@ -6,13 +6,12 @@ import os
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.table import Table
 
 from ioc.errors import SettingsError
-from ioc.settings import PREFIX, Settings, config_path, read_toml
+from ioc.settings import PREFIX, Settings, config_path, read_toml, without_passwords
 
 
 def check() -> str:
@@ -72,17 +71,8 @@ def show(console: Console) -> None:
         value, source = getattr(settings, key), place(key, path, values)
         if source == "default" and value != field.get_default(call_default_factory=True):
             source = f"{settings.home / 'stack.json'}"
-        table.add_row(key, without_password(str(value)), source, field.description)
+        table.add_row(key, without_passwords(str(value)), source, field.description)
     console.print(table)
-
-
-def without_password(text: str) -> str:
-    """A URL with its password replaced by ***; any other text as it is."""
-    try:
-        password = urlsplit(text).password
-    except ValueError:
-        return text
-    return text.replace(f":{password}@", ":***@") if password else text
 
 
 def _located(line: str, path: Path, values: dict[str, Any]) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -128,7 +129,8 @@ class Settings(BaseSettings):
         except UnreadableError as error:
             # Only values that are JSON (lists, tables) can be unreadable, and they name their field in double quotes.
             name = PREFIX + str(error).split('"')[1].upper()
-            raise SettingsError(f"{name}: got {os.environ.get(name)!r}; expected JSON ({error.__cause__})") from error
+            got = without_passwords(repr(os.environ.get(name)))
+            raise SettingsError(f"{name}: got {got}; expected JSON ({error.__cause__})") from error
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
@@ -208,8 +210,21 @@ def explain(error: ValidationError) -> str:
         expected = (
             "no such setting; `ioc config show` lists them" if fault["type"] == "extra_forbidden" else fault["msg"]
         )
-        lines.append(f"{key}: got {fault['input']!r}; {expected}")
+        lines.append(f"{key}: got {without_passwords(repr(fault['input']))}; {expected}")
     return "\n".join(lines)
+
+
+def without_passwords(text: str) -> str:
+    """The text with the password of every URL in it replaced by ***.
+
+    >>> without_passwords("{'gate': 'rtsp://admin:s3cret@10.0.0.7/live'}")
+    "{'gate': 'rtsp://admin:***@10.0.0.7/live'}"
+    """
+    return _PASSWORD.sub(r"\1***@", text)
+
+
+#: Up to the last @ before the path, since a password may hold one.
+_PASSWORD: Final = re.compile(r"(://[^:/@\s'\"]*:)[^/\s'\"]+@")
 
 
 def _secret_files(settings_cls: type[BaseSettings]) -> dict[str, Any]:
@@ -219,14 +234,18 @@ def _secret_files(settings_cls: type[BaseSettings]) -> dict[str, Any]:
         name = os.environ.get(f"{PREFIX}{key.upper()}_FILE")
         if name:
             try:
-                values[key] = Path(name).read_text("utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
+                text = Path(name).read_text("utf-8").strip()
+                # Lists and tables are JSON here too, as they are in the environment.
+                values[key] = json.loads(text) if key in _TABLES else text
+            except (OSError, ValueError) as error:
                 raise SettingsError(
                     f"{PREFIX}{key.upper()}_FILE names {name}, which cannot be read: {error}"
                 ) from error
     return values
 
 
+#: Settings that are lists or tables.
+_TABLES: Final = frozenset({"capture_sources", "capture_allow"})
 #: Environment names that are not settings themselves.
 _NOT_SETTINGS = frozenset({"IOC_CONFIG", "IOC_BUILD_CACHE"})
 

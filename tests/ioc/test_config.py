@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from ioc.cli import app
-from ioc.configuration import check, line_of, without_password
+from ioc.configuration import check, line_of
 from ioc.errors import SettingsError
-from ioc.settings import Settings
+from ioc.settings import Settings, without_passwords
 
 
 @pytest.fixture
@@ -106,8 +106,22 @@ def test_show_lists_every_setting_and_no_password(toml: Path) -> None:
         ("unix:///run/redis.sock", "unix:///run/redis.sock"),
         ("a:b@c", "a:b@c"),
         ("http://[bad", "http://[bad"),
+        ("{'gate': 'rtsp://admin:a@b@10.0.0.7/live'}", "{'gate': 'rtsp://admin:***@10.0.0.7/live'}"),
     ],
 )
 def test_password_is_hidden_only_where_there_is_one(text: str, shown: str) -> None:
     """Only the password goes."""
-    assert without_password(text) == shown
+    assert without_passwords(text) == shown
+
+
+def test_camera_password_is_in_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A camera's URL with a slip in the JSON around it is named without its password; from a file it is read as JSON."""
+    monkeypatch.setenv("IOC_CAPTURE_SOURCES", '{"gate": "rtsp://admin:s3cret@10.0.0.7/live"')
+    with pytest.raises(SettingsError, match="expected JSON") as caught:
+        Settings.load()
+    assert "s3cret" not in str(caught.value)
+    monkeypatch.delenv("IOC_CAPTURE_SOURCES")
+    secret = tmp_path / "sources"
+    secret.write_text('{"gate": "rtsp://admin:s3cret@10.0.0.7/live"}\n')
+    monkeypatch.setenv("IOC_CAPTURE_SOURCES_FILE", str(secret))
+    assert Settings.load().capture_sources == {"gate": "rtsp://admin:s3cret@10.0.0.7/live"}
