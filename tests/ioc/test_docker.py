@@ -106,7 +106,7 @@ def city_broker(runtime: Path) -> Iterator[int]:
     (folder / "mosquitto.conf").write_text(text)
     (folder / "acl").write_text((DOCKER / "mosquitto.acl").read_text("utf-8"))
     (folder / "passwords").touch()
-    for name in ("ingest", "simulator", "health", "lamp-1"):
+    for name in ("ingest", "capture", "simulator", "health", "lamp-1"):
         subprocess.run(
             [find("mosquitto_passwd", "mosquitto"), "-b", folder / "passwords", name, f"{name}-word"], check=True
         )
@@ -193,3 +193,28 @@ def test_device_hears_its_own_commands_alone(city_broker: int) -> None:
     for _ in range(10):
         device.loop(0.05)
     assert set(heard) == {"ioc/lamp-1/command"}
+
+
+def test_camera_reader_speaks_for_cameras(city_broker: int) -> None:
+    """Pictures, states and announcements of any camera arrive; telemetry and commands are not its to send."""
+    ingest, heard, _ = connect(city_broker, "ingest")
+    ingest.subscribe("ioc/#", 1)
+    ingest.loop(0.2)
+    capture, _, answer = connect(city_broker, "capture")
+    assert answer == 0
+    for topic in (
+        "ioc/cam-1/telemetry",
+        "ioc/cam-1/command",
+        "ioc/cam-1/announce",
+        "ioc/cam-1/state",
+        "ioc/cam-1/frame/1",
+    ):
+        capture.publish(topic, b"{}", qos=1)
+    for _ in range(100):
+        capture.loop(0.02)
+        ingest.loop(0.02)
+        if len(heard) >= 3:
+            break
+    for _ in range(10):
+        ingest.loop(0.05)
+    assert sorted(heard) == ["ioc/cam-1/announce", "ioc/cam-1/frame/1", "ioc/cam-1/state"]
