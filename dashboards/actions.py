@@ -37,9 +37,10 @@ class Acknowledge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __call__(self, connection: Connection, who: str) -> list[Change]:
         """Do it."""
-        changes = actions.acknowledge(connection, who, alarms=self.alarms) if self.alarms else []
-        for incident in self.incidents:
-            changes += actions.acknowledge(connection, who, incident=incident)
+        with connection.transaction():
+            changes = actions.acknowledge(connection, who, alarms=self.alarms) if self.alarms else []
+            for incident in sorted(set(self.incidents)):
+                changes += actions.acknowledge(connection, who, incident=incident)
         return changes
 
 

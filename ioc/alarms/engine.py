@@ -39,6 +39,8 @@ from ioc.service import Service, backoff, utc_now
 _LOCK: Final = 0x7464_616C
 #: How often time alone is looked at (silence, delays, shelves).
 TICK_S: Final = 1.0
+#: How often the alarms are compared with TimescaleDB while the stream works.
+RECONCILE_S: Final = 30.0
 #: How often TimescaleDB is asked while Redis is away.
 POLL_S: Final = 3.0
 #: How often a second engine tries to take over.
@@ -72,6 +74,7 @@ class Engine:
         self._unpublished_since = utc_now() - RATE_WINDOW
         self._openings: list[datetime] = []
         self._check_at = 0.0
+        self._reconcile_at = time.monotonic() + RECONCILE_S
 
     def run(self) -> None:
         """Work until the service stops.
@@ -87,6 +90,7 @@ class Engine:
                 self._service.stopping.wait(TICK_S)
                 self._poll()
             self._check_lock()
+            self._reconcile()
             self._listen(utc_now())
             self.act()
 
@@ -121,6 +125,12 @@ class Engine:
             self._check_at = time.monotonic() + TICK_S
             with translated():
                 self._connection.execute("SELECT 1")
+
+    def _reconcile(self) -> None:
+        """Now and then compare with TimescaleDB: an operator's action may be committed there and never have been published."""
+        if time.monotonic() >= self._reconcile_at:
+            self._reconcile_at = time.monotonic() + RECONCILE_S
+            self.world.remember(stored.alive_alarms(self._connection))
 
     # --- ways in ---
 
