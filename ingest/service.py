@@ -145,6 +145,9 @@ class Ingest:
                 ended = self._await_batch()
                 batch = self._intake.take()
                 self._changed.notify_all()
+            if self._fault is not None:
+                # Of the last block some messages may not have been decoded; the broker hands all of it to the next process.
+                return
             self._sights.note(batch.seen)
             sights = self._sights.due(everything=ended)
             if len(batch) or sights:

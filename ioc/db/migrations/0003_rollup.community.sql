@@ -5,7 +5,7 @@ CREATE MATERIALIZED VIEW rollup_hour WITH (timescaledb.continuous, timescaledb.m
     FROM reading
     GROUP BY 1, 2, 3
     WITH NO DATA;
-SELECT add_continuous_aggregate_policy('rollup_hour', start_offset => INTERVAL '3 days', end_offset => INTERVAL '1 hour',
+SELECT add_continuous_aggregate_policy('rollup_hour', start_offset => NULL, end_offset => INTERVAL '1 hour',
                                        schedule_interval => INTERVAL '5 minutes');
 ALTER TABLE reading SET (timescaledb.compress, timescaledb.compress_segmentby = 'device, measure',
                          timescaledb.compress_orderby = 'time');
