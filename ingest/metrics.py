@@ -9,7 +9,6 @@ from prometheus_client import Counter, Gauge, Histogram
 _FAST: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
 RECEIVED: Final = Counter("ioc_ingest_messages_total", "MQTT messages received, redeliveries included.")
-REDELIVERED: Final = Counter("ioc_ingest_redelivered_total", "MQTT messages the broker delivered again.")
 STORED: Final = Counter("ioc_ingest_readings_total", "Readings stored.")
 DUPLICATES: Final = Counter("ioc_ingest_duplicates_total", "Readings that were stored already.")
 QUARANTINED: Final = Counter("ioc_ingest_quarantined_total", "Messages sent to quarantine.", ["reason"])

@@ -25,7 +25,6 @@ from ioc.broker import BrokerAddress
 BLOCK: Final = 262_144
 _PUBLISH: Final = 0x30
 _PUBACK: Final = 0x40
-_DISCONNECT: Final = 0xE0
 #: How long the broker keeps our session, with what it could not hand over, while no ingest runs.
 SESSION_S: Final = 7 * 86_400
 

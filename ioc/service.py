@@ -69,11 +69,6 @@ class LogOnce:
         self._what = what
         self._lost = False
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether the last word was that it is lost."""
-        return self._lost
-
     def lost(self, why: object) -> None:
         """Say that it is lost, once."""
         if not self._lost:

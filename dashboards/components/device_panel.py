@@ -23,8 +23,6 @@ from ioc.catalog import KINDS, MEASURES
 from ioc.i18n import Translator
 from ioc.model import Quality, Rejected
 
-#: A clock further off than this is worth saying.
-SKEW_SAID_S: Final = 2.0
 _WORST: Final = ((Quality.CLOCK_OFF, "clock"), (Quality.MANUAL, "manual"), (Quality.GOOD, "good"))
 _QUALITY: Final = {
     Quality.GOOD: "",
