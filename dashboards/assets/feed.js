@@ -8,7 +8,8 @@
 (function () {
   "use strict";
   const IOC = (window.IOC = window.IOC || {});
-  const LATE_S = 3, FROZEN_S = 10, RELOAD_S = 60;
+  // Looked at four times a second, so that a dead feed is on the screen within three seconds.
+  const LATE_S = 2.5, FROZEN_S = 10, RELOAD_S = 60;
   const HEALTH = ["unknown", "online", "late", "silent", "offline", "maintenance", "retired"];
 
   // --- words and figures ---------------------------------------------------------------------------------------------
