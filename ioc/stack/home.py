@@ -77,7 +77,7 @@ class Home:
         return base / f"thuduc-ioc-{self.key}-{name}" / f"{name}.sock"
 
     def make(self) -> None:
-        """Create the folders, closed to other users."""
+        """Create the folders; secrets lie in a closed one of their own, since the servers' users must enter the others."""
         for folder in (self.path, self.log, self.stamps):
             folder.mkdir(parents=True, exist_ok=True)
         if self.state != self.path:

@@ -144,6 +144,17 @@ def connect(port: int, name: str | None) -> tuple[mqtt.Client, list[str], int]:
     raise AssertionError("no answer from the broker")
 
 
+def exchange(speaker: mqtt.Client, listener: mqtt.Client, heard: list[str], expected: int) -> None:
+    """Let both work until what is expected has been heard, and then a while longer for what is not."""
+    for _ in range(100):
+        speaker.loop(0.02)
+        listener.loop(0.02)
+        if len(heard) >= expected:
+            break
+    for _ in range(10):
+        listener.loop(0.05)
+
+
 def test_broker_refuses_a_client_without_a_name(city_broker: int) -> None:
     """Anonymous is for the demo's loopback listener only."""
     _, _, answer = connect(city_broker, None)
@@ -166,13 +177,7 @@ def test_device_speaks_for_itself_alone(city_broker: int) -> None:
         "ioc/lamp-1/announce",
     ):
         device.publish(topic, b"{}", qos=1)
-    for _ in range(100):
-        device.loop(0.02)
-        ingest.loop(0.02)
-        if len(heard) >= 2:
-            break
-    for _ in range(10):
-        ingest.loop(0.05)
+    exchange(device, ingest, heard, 2)
     assert sorted(heard) == ["ioc/lamp-1/announce", "ioc/lamp-1/telemetry"]
 
 
@@ -185,13 +190,7 @@ def test_device_hears_its_own_commands_alone(city_broker: int) -> None:
     ingest, _, _ = connect(city_broker, "ingest")
     for topic in ("ioc/lamp-2/command", "ioc/lamp-1/command"):
         ingest.publish(topic, b"{}", qos=1)
-    for _ in range(100):
-        ingest.loop(0.02)
-        device.loop(0.02)
-        if heard:
-            break
-    for _ in range(10):
-        device.loop(0.05)
+    exchange(ingest, device, heard, 1)
     assert set(heard) == {"ioc/lamp-1/command"}
 
 
@@ -210,11 +209,5 @@ def test_camera_reader_speaks_for_cameras(city_broker: int) -> None:
         "ioc/cam-1/frame/1",
     ):
         capture.publish(topic, b"{}", qos=1)
-    for _ in range(100):
-        capture.loop(0.02)
-        ingest.loop(0.02)
-        if len(heard) >= 3:
-            break
-    for _ in range(10):
-        ingest.loop(0.05)
+    exchange(capture, ingest, heard, 3)
     assert sorted(heard) == ["ioc/cam-1/announce", "ioc/cam-1/frame/1", "ioc/cam-1/state"]
