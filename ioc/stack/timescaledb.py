@@ -1,7 +1,8 @@
 """TimescaleDB: from the distribution where it has a package, else built beside a private copy of PostgreSQL.
 
 PostgreSQL finds its libraries and extensions relative to its own programs, so a copy of Debian's tree with the extension added
-works where it lies, and the machine's PostgreSQL stays as it is.
+works where it lies, and the machine's PostgreSQL stays as it is. Server and headers are both taken from the archive, in one
+version: an extension built with the headers of a later minor release does not load into the server that happens to be installed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from ioc.stack.steps import Progress
 
 #: PostgreSQL versions that Debian's source of TimescaleDB supports.
 SUPPORTED = range(14, 18)
+#: Packages of a server of one major version, its programs and its headers.
+SERVER = ("postgresql-{}", "postgresql-client-{}", "postgresql-server-dev-{}")
 #: Packages of headers that those of PostgreSQL's server include.
 HEADERS = ("libpq-dev", "libssl-dev", "krb5-multidev", "libkrb5-dev")
 #: Newest PostgreSQL that is looked for in the distribution.
@@ -31,10 +34,16 @@ NEWEST = 20
 
 def is_missing() -> bool:
     """Whether there is no TimescaleDB on this machine yet: not from the distribution, and not built for its server."""
-    if any(has_timescaledb(root) for root in installed_postgres()):
-        return False
+    return _ready() is None
+
+
+def _ready() -> Path | None:
+    """The PostgreSQL with TimescaleDB that is there: the distribution's, else the one built for its server."""
+    for root in installed_postgres():
+        if has_timescaledb(root):
+            return root
     server = buildable()
-    return server is None or cached(server) is None
+    return None if server is None else cached(server)
 
 
 def packages() -> list[str]:
@@ -68,8 +77,9 @@ def buildable() -> Path | None:
 
 
 def linked(home: Home) -> bool:
-    """Whether the runtime folder points to a PostgreSQL that has it."""
-    return has_timescaledb(home.path / "pgsql")
+    """Whether the runtime folder points to the PostgreSQL that `provide` would choose."""
+    root = _ready()
+    return root is not None and (home.path / "pgsql").resolve() == root.resolve()
 
 
 def fingerprint() -> list[str]:
@@ -80,12 +90,12 @@ def fingerprint() -> list[str]:
 def provide(progress: Progress, home: Home) -> None:
     """Make `<home>/pgsql` point to a PostgreSQL that has TimescaleDB, building it if no cache has it."""
     link = home.path / "pgsql"
-    root = next((root for root in installed_postgres() if has_timescaledb(root)), None)
+    root = _ready()
     if root is None:
         server = buildable()
         if server is None:
             raise StackError("no PostgreSQL server is installed: run `make setup` again, it installs one")
-        root = cached(server) or _build(progress, server)
+        root = _build(progress, server)
     link.unlink(missing_ok=True)
     link.symlink_to(root)
 
@@ -100,7 +110,7 @@ def cached(server: Path) -> Path | None:
 
 
 def _tree(cache: Path, server: Path) -> Path:
-    return cache / f"postgresql-{server.name}-{_version(server)}-timescaledb-{platform.machine()}"
+    return cache / f"timescaledb-for-postgresql-{server.name}-{_version(server)}-{platform.machine()}"
 
 
 def _version(server: Path) -> str:
@@ -110,7 +120,7 @@ def _version(server: Path) -> str:
 
 
 def _build(progress: Progress, server: Path) -> Path:
-    """Copy the server's tree into the cache, build TimescaleDB against it, install it there."""
+    """Unpack the archive's server of that major version into the cache, build TimescaleDB against it, install it there."""
     cache = build_cache()
     final = _tree(cache, server)
     with only_one(cache):
@@ -119,16 +129,9 @@ def _build(progress: Progress, server: Path) -> Path:
         work = cache / "build"
         shutil.rmtree(work, ignore_errors=True)
         tree = work / "tree"
-        progress.say("copying PostgreSQL")
-        for part in ("lib", "share"):
-            shutil.copytree(
-                Path("/usr", part, "postgresql", server.name),
-                tree / "usr" / part / "postgresql" / server.name,
-                symlinks=True,
-            )
         archive = Archive(progress, cache / "apt")
-        # Headers only, and beside the build: nothing of this is installed.
-        for deb in archive.download(work / "debs", f"postgresql-server-dev-{server.name}", *HEADERS):
+        # Beside the build: nothing of this is installed.
+        for deb in archive.download(work / "debs", *(name.format(server.name) for name in SERVER), *HEADERS):
             progress.run("dpkg-deb", "-x", deb, tree)
         source = archive.source(work / "source", "timescaledb")
         include = tree / "usr" / "include"
