@@ -6,10 +6,10 @@ import time
 from bisect import bisect_right
 from datetime import datetime, timedelta
 from math import inf
-from typing import Final
+from typing import Any, Final
 
-from ingest.message import Block, Raw
-from ioc.model import Announcement, DeviceState, Frame, Reading, Rejected
+from ingest.message import Block, Outgoing, Raw
+from ioc.model import Announcement, DeviceState, Discovery, Event, Frame, Reading, Rejected
 
 #: Data older than this says nothing about whether its device lives now.
 FRESH_S: Final = 60.0
@@ -54,6 +54,7 @@ class Batch:
 
     __slots__ = (
         "_received",
+        "_sources",
         "_starts",
         "acks",
         "announced",
@@ -61,15 +62,22 @@ class Batch:
         "born",
         "clock_off",
         "clock_off_of",
+        "context",
+        "discovered",
+        "events",
+        "events_of",
         "frames",
         "messages",
+        "outgoing",
         "readings",
         "readings_of",
         "rejected",
+        "rejected_of",
         "seen",
         "size",
         "states",
         "states_of",
+        "undated",
         "unstamped",
     )
 
@@ -77,6 +85,7 @@ class Batch:
         self.messages: list[Raw] = []
         self._starts: list[int] = []
         self._received: list[datetime] = []
+        self._sources: list[str] = []
         self.acks: dict[int, list[int]] = {}
         self.readings: list[Reading] = []
         self.readings_of: list[int] = []
@@ -85,12 +94,23 @@ class Batch:
         self.clock_off_of: list[int] = []
         self.states: list[DeviceState] = []
         self.states_of: list[int] = []
-        #: Places in `states` of those without a believable time of their own (last wills), and whether they were redelivered.
-        self.unstamped: dict[int, bool] = {}
+        #: Places in `states` of those without a believable time of their own (last wills).
+        self.unstamped: set[int] = set()
+        self.events: list[Event] = []
+        self.events_of: list[int] = []
+        #: Messages with something to store that has no identity of its own; the delivery's tells them from a redelivery.
+        self.undated: set[int] = set()
         #: The last announcement of each device; None = retired.
         self.announced: dict[str, Announcement | None] = {}
         self.announced_of: dict[str, int] = {}
+        #: Devices of other dialects that were met, or told something new of themselves.
+        self.discovered: dict[str, Discovery] = {}
+        #: The newest message of topics that dialects need to understand later ones; None = it is gone.
+        self.context: dict[str, bytes | None] = {}
+        #: What dialects have to say in answer, once this is committed.
+        self.outgoing: list[Outgoing] = []
         self.rejected: list[Rejected] = []
+        self.rejected_of: list[int] = []
         self.frames: dict[str, Frame] = {}
         self.seen: dict[str, Sighting] = {}
         #: When its first message came, by the monotonic clock.
@@ -103,7 +123,7 @@ class Batch:
     @property
     def rows(self) -> int:
         """How full it is: rows to write, and at least one for every message."""
-        return max(len(self.readings) + len(self.clock_off) + len(self.states), len(self.messages))
+        return max(len(self.readings) + len(self.clock_off) + len(self.states) + len(self.events), len(self.messages))
 
     def open(self, block: Block) -> None:
         """The messages that follow come from this block."""
@@ -112,10 +132,33 @@ class Batch:
         self.size += block.size
         self._starts.append(len(self.messages))
         self._received.append(block.received)
+        self._sources.append(block.source)
         mids = [mid for _, _, mid, _ in block.messages if mid]
-        if mids:
+        if mids and block.generation:
             self.acks.setdefault(block.generation, []).extend(mids)
 
     def received(self, origin: int) -> datetime:
         """When the message of that index came."""
         return self._received[bisect_right(self._starts, origin) - 1]
+
+    def source(self, origin: int) -> str:
+        """Whose packet id the message of that index has; "" = the broker session's."""
+        return self._sources[bisect_right(self._starts, origin) - 1]
+
+    def drop(self, origins: set[int]) -> None:
+        """Forget what these messages brought: it was committed before. That they are to be acknowledged stays."""
+        parts: tuple[tuple[list[Any], list[int]], ...] = (
+            (self.readings, self.readings_of),
+            (self.clock_off, self.clock_off_of),
+            (self.events, self.events_of),
+            (self.rejected, self.rejected_of),
+        )
+        for rows, rows_of in parts:
+            kept = [place for place, origin in enumerate(rows_of) if origin not in origins]
+            rows[:] = [rows[place] for place in kept]
+            rows_of[:] = [rows_of[place] for place in kept]
+        kept = [place for place, origin in enumerate(self.states_of) if origin not in origins]
+        self.unstamped = {new for new, old in enumerate(kept) if old in self.unstamped}
+        self.states[:] = [self.states[place] for place in kept]
+        self.states_of[:] = [self.states_of[place] for place in kept]
+        self.undated -= origins

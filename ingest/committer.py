@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -14,13 +15,17 @@ from ingest.batch import Batch
 from ingest.faults import is_of_the_rows, sift
 from ingest.metrics import COMMITS, DUPLICATES, LATENCY, QUARANTINED, RETRIES, STORED
 from ingest.registry import Registry
-from ingest.store import Outcome, write
+from ingest.store import Attempt, Outcome, write
+from ioc.db.context import all_context
 from ioc.db.devices import Sight, all_devices, recover_sights
 from ioc.db.migrate import pending
 from ioc.db.pool import Connection, Edition, connect, edition, translated
+from ioc.db.readings import committed
 from ioc.errors import StorageError
 from ioc.service import Service, backoff, utc_now
 
+#: After a key came twice, batches are stored the careful way for so long.
+_CAREFUL_S: Final = 5.0
 _FRESH: Final = timedelta(seconds=60)
 #: One reading in so many is measured for latency.
 _SAMPLE: Final = 20
@@ -31,12 +36,16 @@ PATIENCE_S: Final = 8.0
 class Committer:
     """Holds the one writing connection; used by one thread at a time."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, client: str) -> None:
         self._service = service
+        self._client = client
         self._connection: Connection | None = None
         self._edition: Edition = "apache"
         self._stop_at: float | None = None
+        self._careful_until = 0.0
         self.registry = Registry()
+        #: What dialects remembered when the last process ended.
+        self.context: list[tuple[str, bytes]] = []
 
     def open(self) -> bool:
         """Wait for the database and read the devices; False when told to stop before it came."""
@@ -49,6 +58,7 @@ class Committer:
                     with connection.transaction():
                         recover_sights(connection)
                     self.registry = Registry(all_devices(connection))
+                    self.context = all_context(connection)
             except StorageError as error:
                 self._lost(error)
                 self._service.stopping.wait(next(waits))
@@ -61,9 +71,12 @@ class Committer:
         """Commit a batch; returns only when that is done, or None when the service stops and the database stays away."""
         waits = backoff(0.05, 3.0)
         began = time.monotonic()
+        attempt = Attempt()
         while True:
             try:
-                outcome = self._write(batch, sights)
+                if (outcome := self._came_through(attempt)) is None:
+                    attempt = Attempt()
+                    outcome = self._write(batch, sights, attempt)
             except (psycopg.Error, StorageError) as error:
                 self._lost(error)
                 RETRIES.inc()
@@ -77,8 +90,6 @@ class Committer:
             if self._is_late():
                 return None
             time.sleep(next(waits))
-            # Whether a lost commit came through is not known. Rows have keys; what is rejected is told by its digest.
-            batch.rejected = [msgspec.structs.replace(one, redelivered=True) for one in batch.rejected]
 
     def close(self) -> None:
         """Close the connection."""
@@ -86,10 +97,30 @@ class Committer:
             self._connection.close()
             self._connection = None
 
-    def _write(self, batch: Batch, sights: Sequence[Sight]) -> Outcome:
+    def _came_through(self, attempt: Attempt) -> Outcome | None:
+        """The outcome of an attempt whose answer was lost, if it was committed after all."""
+        if attempt.outcome is None:
+            return None
+        with translated():
+            came = committed(self._connected(), attempt.xid)
+        if came is None:
+            raise StorageError("the commit of a batch is still under way")
+        return attempt.outcome if came else None
+
+    def _write(self, batch: Batch, sights: Sequence[Sight], attempt: Attempt) -> Outcome:
         connection = self._connected()
+        store = partial(
+            write, connection, self._edition, batch, self.registry, sights, client=self._client, attempt=attempt
+        )
+        # Where nothing was sent twice lately, nothing will be: then the quick way is worth the try.
+        all_new = time.monotonic() > self._careful_until
         try:
-            return write(connection, self._edition, batch, self.registry, sights)
+            if all_new:
+                try:
+                    return store(all_new=True)
+                except psycopg.errors.UniqueViolation:
+                    self._careful_until = time.monotonic() + _CAREFUL_S
+            return store(all_new=False)
         except (psycopg.Error, ValueError, OverflowError, TypeError) as error:
             if not is_of_the_rows(error):
                 raise
@@ -97,7 +128,7 @@ class Committer:
             self._service.log.warning("rows refused", rows=refused, why=str(error).strip())
             if not refused:
                 raise StorageError(f"TimescaleDB refuses a batch but none of its rows alone: {error}") from error
-            return write(connection, self._edition, batch, self.registry, sights)
+            return store(all_new=False)
 
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final
+
 import structlog
 
-from ingest.dialects.native import Native
+from ingest.dialect import Dialect, Route
 from ingest.intake import Intake
 from ingest.message import Block
 from ioc.errors import RejectedError
+
+#: Topics remembered, so that each is parsed once; more than a city has, and a bound all the same.
+_MOST_ROUTES: Final = 500_000
 
 
 class Decoder:
@@ -15,32 +21,56 @@ class Decoder:
 
     Args:
         intake: takes what is decoded.
+        dialects: asked in this order whose a topic is.
         most_bytes: larger payloads go to quarantine unread.
     """
 
-    def __init__(self, intake: Intake, *, most_bytes: int) -> None:
+    def __init__(self, intake: Intake, dialects: Iterable[Dialect], *, most_bytes: int) -> None:
         self._intake = intake
+        self._dialects = tuple(dialects)
         self._most_bytes = most_bytes
-        self._native = Native()
+        self._routes: dict[bytes, Route] = {}
         self._log = structlog.get_logger().bind(service="ingest")
 
     def decode(self, block: Block) -> None:
         """Decode every message of a block; what is wrong with one goes to quarantine."""
-        intake, route, most_bytes = self._intake, self._native.route, self._most_bytes
+        intake, routes, most_bytes = self._intake, self._routes, self._most_bytes
         intake.open(block)
         for message in block.messages:
             topic, payload, _, _ = message
-            device = ""
+            route = routes.get(topic)
             intake.begin(message)
             try:
-                device, handler = route(topic)
+                if route is None:
+                    route = self._route(topic)
                 if len(payload) > most_bytes:
                     raise RejectedError("size", f"{len(payload)} bytes, most is {most_bytes}")  # noqa: TRY301
-                handler(device, payload, intake)
+                route[2](route[0], payload, intake)
             except RejectedError as error:
                 intake.fault(error)
             except Exception as error:  # noqa: BLE001 - a fault of ours in one message must not stop the others
                 self._log.exception("decoder fault", topic=topic)
                 intake.fault(RejectedError("shape", f"the decoder failed: {error!r}"))
             if intake.is_faulty:
-                intake.end(topic.decode("utf-8", "replace"), device, self._native.name)
+                device, dialect = ("", "") if route is None else route[:2]
+                intake.end(topic.decode("utf-8", "replace"), device, dialect)
+
+    def _route(self, raw: bytes) -> Route:
+        """Where a topic goes.
+
+        Raises:
+            RejectedError: `encoding` or `topic`.
+        """
+        try:
+            topic = raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise RejectedError("encoding", f"topic: {error}") from error
+        for dialect in self._dialects:
+            route = dialect.route(topic)
+            if route is not None:
+                if route.lasting:
+                    if len(self._routes) >= _MOST_ROUTES:
+                        self._routes.clear()
+                    self._routes[raw] = route
+                return route
+        raise RejectedError("topic", f"topic {topic!r}: no dialect speaks on it")

@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import psycopg
+import structlog
 
 from ingest.batch import Batch
 from ingest.quarantine import MOST_KEPT, printable
-from ioc.db.devices import Placed, announce, store_states
+from ioc.db.devices import Placed, announce, discover, store_states
+from ioc.db.events import store_events
 from ioc.db.pool import Connection, Edition
-from ioc.db.readings import admit_clock_off, store_readings
-from ioc.model import Rejected
+from ioc.db.readings import admit_clock_off, begin_writing, newest_of, store_readings
+from ioc.model import Reading, Rejected
 
 T = TypeVar("T")
 
@@ -77,14 +79,15 @@ def sift(connection: Connection, on: Edition, batch: Batch) -> int:
         return attempt
 
     found = 0
+
+    def readings(some: Sequence[Reading]) -> None:
+        store_readings(connection, some, begin_writing(connection, on).watermark, newest_of(some))
+
     parts: tuple[tuple[list[Any], list[int], Callable[[Any], object]], ...] = (
-        (batch.readings, batch.readings_of, lambda some: store_readings(connection, on, some)),
+        (batch.readings, batch.readings_of, readings),
         (batch.states, batch.states_of, lambda some: store_states(connection, some)),
-        (
-            batch.clock_off,
-            batch.clock_off_of,
-            lambda some: store_readings(connection, on, admit_clock_off(connection, some)),
-        ),
+        (batch.events, batch.events_of, lambda some: store_events(connection, some)),
+        (batch.clock_off, batch.clock_off_of, lambda some: readings(admit_clock_off(connection, some))),
     )
     for rows, origins, store in parts:
         faults = bisect(rows, probe(store))
@@ -95,6 +98,11 @@ def sift(connection: Connection, on: Edition, batch: Batch) -> int:
             origins[:] = [origin for place, origin in enumerate(origins) if place not in faults]
             if rows is batch.states:  # their places moved: a last will in such a batch is stored as it came
                 batch.unstamped.clear()
+    discovered = list(batch.discovered.values())
+    for place, error in bisect(discovered, probe(lambda some: discover(connection, some))).items():
+        found += 1
+        structlog.get_logger().error("discovery refused", device=discovered[place].device, why=error)
+        del batch.discovered[discovered[place].device]
     announced = [one for one in batch.announced.values() if one is not None]
     faults = bisect([Placed(one, "") for one in announced], probe(lambda some: announce(connection, some)))
     for place, error in faults.items():
@@ -107,17 +115,18 @@ def sift(connection: Connection, on: Edition, batch: Batch) -> int:
 def _refuse(batch: Batch, errors: dict[int, str]) -> None:
     """One quarantine entry for each message that had a bad row."""
     for origin, error in errors.items():
-        topic, payload, _, redelivered = batch.messages[origin]
+        topic, payload, _, _ = batch.messages[origin]
+        batch.undated.add(origin)
+        batch.rejected_of.append(origin)
         batch.rejected.append(
             Rejected(
                 received=batch.received(origin),
                 topic=printable(topic.decode("utf-8", "replace")),
                 client="",
-                dialect="native",
+                dialect="",
                 reason="storage",
                 detail=printable(error),
                 payload=payload[:MOST_KEPT],
                 size=len(payload),
-                redelivered=redelivered,
             )
         )

@@ -5,23 +5,28 @@ A dialect knows a payload's format; what may be stored is decided here, once for
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, cast, get_args
+
+import msgspec
 
 from ingest.batch import Batch, Sighting
 from ingest.clock import Clocks, device_time
 from ingest.jpeg import picture_size
-from ingest.message import Block, Raw
+from ingest.message import Block, Outgoing, Raw
 from ingest.quarantine import MOST_KEPT, printable
 from ingest.values import MEASURES_OF, RANGES_OF, number_of, shorten
-from ioc.catalog import KINDS, MEASURES
+from ioc.catalog import EVENTS, KINDS, MEASURES, measure_named
 from ioc.errors import RejectedError
-from ioc.model import Announcement, DeviceState, Frame, Quality, Reading, Rejected, State
+from ioc.model import Announcement, DeviceState, Discovery, Event, Frame, Quality, Reading, Rejected, State
+from ioc.units import convert
 
 STATES: Final = frozenset(get_args(State))
 #: Faults of one message that are named in full; the rest are counted.
 _NAMED: Final = 8
+#: Devices whose discovery is remembered, so that it is written only when it changes.
+_MOST_MET: Final = 500_000
 
 
 class Intake:
@@ -31,15 +36,18 @@ class Intake:
         batch: the batch being filled.
         kinds: kind of every device that has introduced itself. The decoder's own view: it runs ahead of the database by the
             announcements that are not committed yet.
+        wanted: topic filters that dialects have asked for beyond their own (`listen`), and whether what is retained there is
+            wanted; never changed in place, because another thread reads it.
     """
 
     def __init__(self, kinds: Mapping[str, str], clocks: Clocks) -> None:
         self.batch = Batch()
         self.kinds: dict[str, str] = dict(kinds)
+        self.wanted: dict[str, bool] = {}
+        self._met: dict[str, Discovery] = {}
         self._clocks = clocks
         self._received = datetime.min.replace(tzinfo=UTC)
         self._earliest = self._latest = 0.0
-        self._redelivered = False
         self._origin = 0
         self._faults: dict[str, list[str]] = {}
 
@@ -53,12 +61,12 @@ class Intake:
         """All that follows comes from this message of the block."""
         messages = self.batch.messages
         self._origin = len(messages)
-        self._redelivered = message[3]
         messages.append(message)
 
     def end(self, topic: str, client: str, dialect: str) -> None:
         """The message is done: what was wrong with it goes to quarantine, one entry for each reason."""
-        _, payload, _, redelivered = self.batch.messages[self._origin]
+        payload = self.batch.messages[self._origin][1]
+        self.batch.undated.add(self._origin)
         for reason, details in self._faults.items():
             more = f" (and {len(details) - _NAMED} more)" if len(details) > _NAMED else ""
             self.batch.rejected.append(
@@ -71,9 +79,9 @@ class Intake:
                     detail=printable("; ".join(details[:_NAMED]) + more),
                     payload=payload[:MOST_KEPT],
                     size=len(payload),
-                    redelivered=redelivered,
                 )
             )
+            self.batch.rejected_of.append(self._origin)
         self._faults = {}
 
     @property
@@ -114,6 +122,98 @@ class Intake:
                 batch.readings.append(Reading(time, device, key, value, 0, received))
                 batch.readings_of.append(self._origin)
 
+    @property
+    def received(self) -> datetime:
+        """When the message in hand came."""
+        return self._received
+
+    def measured(self, device: str, stamp: Any, items: Iterable[tuple[str, Any, str]]) -> None:
+        """Values as another dialect names them: (name, value, unit); unit "" = none stated.
+
+        Names are looked up in the catalogue, numbers converted to its units. Without a time (`stamp` None) they are stored at
+        their receive time, with a quality that says so.
+
+        Raises:
+            RejectedError: `time`. Faults of single values are kept, and the other values stored.
+        """
+        values: dict[str, Any] = {}
+        for name, raw, unit in items:
+            try:
+                key, value = canonical(name, raw, unit)
+            except RejectedError as error:
+                self.fault(error)
+            else:
+                values[key] = value
+        if not values:
+            self._heard(device)
+        elif stamp is not None:
+            self.telemetry(device, stamp, values)
+        else:
+            self._heard(device)
+            kind = self.kinds.get(device, "")
+            for key, raw in values.items():
+                value = self._checked(kind, key, raw)
+                if value is not None:
+                    time = self._clocks.free_time(device, key, self._received)
+                    self.batch.readings.append(Reading(time, device, key, value, Quality.NO_TIME, self._received))
+                    self.batch.readings_of.append(self._origin)
+                    self.batch.undated.add(self._origin)
+
+    def event(self, device: str, stamp: Any, kind: str, source: str, data: Mapping[str, Any]) -> None:
+        """Something happened at a device, once; `source` tells it from others of the same kind at the same time.
+
+        Raises:
+            RejectedError: `time` or `encoding`.
+        """
+        if kind not in EVENTS:
+            raise RejectedError("value", f"event: got {shorten(kind)}, expected one of {', '.join(EVENTS)}")
+        time = self._received
+        if stamp is not None:
+            time = self._believed(device, device_time(stamp))
+        else:
+            self._heard(device)
+        if time is self._received:
+            self.batch.undated.add(self._origin)
+        clean = {printable(str(key)): printable(item) if isinstance(item, str) else item for key, item in data.items()}
+        self.batch.events.append(Event(time, device, kind, printable(source, 200), clean, self._received))
+        self.batch.events_of.append(self._origin)
+
+    def discover(self, discovery: Discovery) -> None:
+        """A device of another dialect was met; written when it is new or tells something new of itself."""
+        key = discovery.device
+        if self._met.get(key) == discovery:
+            return
+        if len(self._met) >= _MOST_MET:
+            self._met.clear()
+        self._met[key] = discovery
+        if discovery.kind and key not in self.kinds:
+            self.kinds[key] = discovery.kind
+        self.batch.discovered[key] = msgspec.structs.replace(
+            discovery,
+            name=printable(discovery.name, 200),
+            firmware=printable(discovery.firmware, 200),
+            attrs={
+                printable(name, 100): printable(value) if isinstance(value, str) else value
+                for name, value in discovery.attrs.items()
+            },
+        )
+
+    def remember(self, topic: str, payload: bytes | None) -> None:
+        """Keep a message without which later ones cannot be understood, for the next process; None = it is void."""
+        self.batch.context[topic] = payload
+
+    def listen(self, topic: str, *, retained: bool = False) -> None:
+        """Ask for a topic filter beyond the dialect's own, and for what is retained there if that is wanted."""
+        self.wanted = {**self.wanted, topic: retained}
+
+    def unlisten(self, topic: str) -> None:
+        """A filter asked for before is no longer needed."""
+        self.wanted = {name: retained for name, retained in self.wanted.items() if name != topic}
+
+    def send(self, message: Outgoing) -> None:
+        """Publish something in answer, once what is in hand is committed."""
+        self.batch.outgoing.append(message)
+
     def state(self, device: str, stamp: Any, state: Any, reason: str) -> None:
         """A device, or its last will, says how it is. A last will has no time (`stamp` None): it is true when it comes.
 
@@ -128,9 +228,10 @@ class Intake:
         if stamp is not None:
             time = self._believed(device, device_time(stamp))
         else:
-            self.batch.seen.setdefault(device, Sighting(received)).received = received
+            self._heard(device)
         if time is received:  # it has no time of its own that could tell it from its redelivery
-            self.batch.unstamped[len(self.batch.states)] = self._redelivered
+            self.batch.unstamped.add(len(self.batch.states))
+            self.batch.undated.add(self._origin)
         self.batch.states.append(DeviceState(time, device, cast("State", state), printable(reason, 200), received))
         self.batch.states_of.append(self._origin)
 
@@ -211,6 +312,10 @@ class Intake:
         self._sight(device, stamp_ms)
         return time if self._earliest <= stamp_ms <= self._latest else self._received
 
+    def _heard(self, device: str) -> None:
+        """Note that the device was heard of, without a time of its own."""
+        self.batch.seen.setdefault(device, Sighting(self._received)).received = self._received
+
     def _sight(self, device: str, stamp_ms: float) -> None:
         """Note that the device was heard of, and its clock."""
         sighting = self.batch.seen.get(device)
@@ -219,6 +324,32 @@ class Intake:
         sighting.received = self._received
         if stamp_ms > sighting.stamp_ms:
             sighting.stamp_ms, sighting.stamp_received = stamp_ms, self._received
+
+
+def canonical(name: str, raw: Any, unit: str) -> tuple[str, Any]:
+    """The catalogue's measure and value of what another system calls `name` and states in `unit` ("" = none).
+
+    Raises:
+        RejectedError: `measure` or `unit`; the value itself is checked later, with the kind of its device.
+    """
+    known = measure_named(name)
+    if known is None:
+        raise RejectedError("measure", f"{shorten(name)}: not in the catalogue, under no name")
+    measure, meant = known
+    if isinstance(raw, str):
+        text = raw.strip()
+        if measure.states:
+            return measure.key, next((state for state in measure.states if state.casefold() == text.casefold()), raw)
+        try:
+            raw = float(text)
+        except ValueError:
+            return measure.key, raw
+    if isinstance(raw, int | float) and not isinstance(raw, bool) and not measure.states:
+        try:
+            return measure.key, convert(float(raw), unit or meant, measure.unit, molar_mass=measure.molar_mass)
+        except OverflowError:
+            return measure.key, raw
+    return measure.key, raw
 
 
 def _refuse_measure(kind: str, key: str) -> NoReturn:

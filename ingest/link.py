@@ -7,19 +7,20 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import paho.mqtt.client as paho
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from ingest.dialect import Subscription
 from ingest.inbox import Inbox
-from ingest.message import Block, Raw
+from ingest.message import Block, Outgoing, Raw
 from ingest.metrics import RECEIVED, RECONNECTS
 from ingest.mqtt import BlockClient, connect_properties, point_at
 from ioc.service import Service, backoff, utc_now
-from ioc.topics import subscriptions
+from ioc.topics import covers
 
 KEEPALIVE_S: Final = 20
 #: What a message takes in memory beside its bytes.
@@ -27,6 +28,10 @@ _OVERHEAD: Final = 250
 _FULL_POLL_S: Final = 0.01
 #: A lost peer must not be waited for longer than this when it leaves no word.
 _CONNACK_S: Final = 10.0
+#: Topic filters in one SUBSCRIBE; brokers bound the size of a packet.
+_MOST_FILTERS: Final = 500
+#: Messages of our own that wait while the broker is away; older ones are forgotten, for a command that late is none.
+_MOST_OUTGOING: Final = 10_000
 
 
 class Link:
@@ -35,7 +40,9 @@ class Link:
     Back-pressure: while the inbox is full the socket is not read, so that the broker, not we, holds what is too much.
     """
 
-    def __init__(self, service: Service, client_id: str, inbox: Inbox) -> None:
+    def __init__(
+        self, service: Service, client_id: str, inbox: Inbox, subscriptions: Sequence[Subscription], group: str = ""
+    ) -> None:
         settings = service.settings
         self._service = service
         self._inbox = inbox
@@ -49,7 +56,13 @@ class Link:
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe
-        self._filters = subscriptions(settings.ingest_group)
+        self._share = f"$share/{group}/" if group else ""
+        self._subscriptions = tuple(subscriptions)
+        #: Filters asked for beside those, and what the broker was last told of them.
+        self._wanted: dict[str, bool] = {}
+        self._listening: dict[str, bool] = {}
+        self._asked: dict[int | None, list[str]] = {}
+        self._outgoing: deque[Outgoing] = deque(maxlen=_MOST_OUTGOING)
         self._generation = 0
         self._asked_retained = False
         self._connected = False
@@ -73,6 +86,21 @@ class Link:
     def acknowledge(self, generation: int, mids: Sequence[int]) -> None:
         """Have messages acknowledged, from any thread; those of an earlier connection are left to be redelivered."""
         self._acks.append((generation, mids))
+        self._rouse()
+
+    def listen(self, wanted: Mapping[str, bool]) -> None:
+        """Also take these topics (filter → whether its retained message is wanted), and no longer those asked for before."""
+        if wanted != self._wanted:
+            self._wanted = {
+                name: retained
+                for name, retained in wanted.items()
+                if not any(covers(known.filter, name) for known in self._subscriptions)
+            }
+            self._rouse()
+
+    def publish(self, message: Outgoing) -> None:
+        """Have a message published at QoS 1, from any thread; while the broker is away it waits."""
+        self._outgoing.append(message)
         self._rouse()
 
     def stop_reading(self) -> None:
@@ -124,6 +152,7 @@ class Link:
             if self._woken in readable:
                 self._woken.recv(4096)
             self._send_acks()
+            self._follow()
             if sock in readable:
                 self._read()
             if writable:
@@ -154,6 +183,28 @@ class Link:
             self._unacknowledged -= len(mids)
             self._client.acknowledge(mids)
 
+    def _follow(self) -> None:
+        """Tell the broker what is wanted now, and publish what waits."""
+        if not self._connected:
+            return
+        wanted = self._wanted
+        if wanted != self._listening:
+            gone = [name for name in self._listening if name not in wanted]
+            if gone:
+                self._client.unsubscribe(gone)
+            self._subscribe({name: keep for name, keep in wanted.items() if name not in self._listening})
+            self._listening = dict(wanted)
+        while self._outgoing and self._client.want_write() is False:
+            message = self._outgoing.popleft()
+            self._client.publish(message.topic, message.payload, qos=1, retain=message.retain)
+
+    def _subscribe(self, filters: Mapping[str, bool]) -> None:
+        names = list(filters)
+        for at in range(0, len(names), _MOST_FILTERS):
+            some = names[at : at + _MOST_FILTERS]
+            _, mid = self._client.subscribe([(name, _options(retained=filters[name])) for name in some])
+            self._asked[mid] = some
+
     def _rouse(self) -> None:
         with suppress(OSError):  # it is awake, its buffer full of calls; or it has ended
             self._wake.send(b"\0")
@@ -167,7 +218,7 @@ class Link:
     def _on_connect(
         self, client: paho.Client, userdata: Any, flags: paho.ConnectFlags, reason: Any, properties: Any
     ) -> None:
-        del userdata, properties
+        del client, userdata, properties
         self._unacknowledged = 0
         if reason.is_failure:
             self._service.degrade("mqtt", f"the broker refuses us: {reason}")
@@ -177,18 +228,21 @@ class Link:
         # Retained announcements are wanted once a process: the database may be a new one while the session is old. Nothing else
         # that is retained is wanted: it was received when it was sent.
         again = self._asked_retained and flags.session_present
-        client.subscribe(
-            [(name, _options(retained=name.endswith("/announce") and not again)) for name in self._filters]
-        )
+        self._asked = {}
+        self._listening = dict(self._wanted)
+        standing = {
+            (self._share if one.reach == "shared" else "") + one.filter: one.retained and not again
+            for one in self._subscriptions
+        }
+        self._subscribe(standing | {name: retained and not again for name, retained in self._listening.items()})
 
     def _on_subscribe(self, client: paho.Client, userdata: Any, mid: int, reasons: list[Any], properties: Any) -> None:
-        del client, userdata, mid, properties
-        refused = [
-            f"{name}: {reason}" for name, reason in zip(self._filters, reasons, strict=False) if reason.is_failure
-        ]
+        del client, userdata, properties
+        names = self._asked.pop(mid, [])
+        refused = [f"{name}: {reason}" for name, reason in zip(names, reasons, strict=False) if reason.is_failure]
         if refused:
-            self._service.degrade("mqtt", f"the broker refuses subscriptions: {'; '.join(refused)}")
-        else:
+            self._service.degrade("mqtt subscription", f"the broker refuses {'; '.join(refused)}")
+        if not self._asked:
             self._asked_retained = True
             self.subscribed.set()
             self._service.recover("mqtt")

@@ -14,12 +14,22 @@ class Block(NamedTuple):
     """The messages of one read from the socket.
 
     Attributes:
-        generation: the connection they came over; they may be acknowledged over that one alone.
+        generation: the connection they came over; they may be acknowledged over that one alone. 0 = nobody waits for it.
         received: when they were read.
         size: bytes they hold in memory.
+        source: whose packet ids these are, where they are not those of the broker session.
     """
 
     generation: int
     received: datetime
     messages: list[Raw]
     size: int
+    source: str = ""
+
+
+class Outgoing(NamedTuple):
+    """A message to publish at QoS 1."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False

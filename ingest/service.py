@@ -1,9 +1,11 @@
-"""The ingest process: four threads in a row, bounded between them.
+"""The ingest process: four threads in a row, bounded between them, and one that does what pages ask.
 
     network  reads the socket, acknowledges        (ingest.link)
     decode   messages → the batch that is filling  (ingest.decode)
     commit   the batch → TimescaleDB, then PUBACK  (ingest.committer)
     publish  what was committed → Redis            (ingest.publisher)
+
+    errands  wishes in the database → decode, network  (ingest.errands)
 
 The batch grows while the one before it is committed, so that a slower database makes larger batches, and a stopped one stops the
 reading: inbox full → socket unread → the broker keeps the rest.
@@ -20,17 +22,20 @@ from ingest.batch import Batch
 from ingest.clock import Clocks
 from ingest.committer import PATIENCE_S, Committer
 from ingest.decode import Decoder
+from ingest.dialects import all_dialects
+from ingest.errands import Errands
 from ingest.identity import client_id
 from ingest.inbox import Inbox
 from ingest.intake import Intake
 from ingest.link import Link
+from ingest.message import Block
 from ingest.metrics import QUEUE
 from ingest.publisher import Publisher
 from ingest.registry import Sights
 from ingest.store import Outcome
 from ioc.errors import IocError
 from ioc.live import Live
-from ioc.service import Service
+from ioc.service import Service, utc_now
 
 _INBOX_BYTES: Final = 64 * 1024 * 1024
 #: A batch of large payloads is full at this size.
@@ -47,12 +52,15 @@ class Ingest:
         self._service = service
         self._settings = settings
         self._inbox = Inbox(most_bytes=_INBOX_BYTES, most_messages=settings.ingest_inflight)
-        self._link = Link(service, client, self._inbox)
-        self._committer = Committer(service)
+        dialects = all_dialects()
+        subscriptions = [one for dialect in dialects for one in dialect.subscriptions]
+        self._link = Link(service, client, self._inbox, subscriptions, settings.ingest_group)
+        self._committer = Committer(service, client)
         self._publisher = Publisher(service, live)
         self._sights = Sights()
         self._intake = Intake({}, Clocks(ahead_s=settings.clock_ahead_s, behind_s=settings.clock_behind_s))
-        self._decoder = Decoder(self._intake, most_bytes=settings.max_payload_bytes)
+        self._decoder = Decoder(self._intake, dialects, most_bytes=settings.max_payload_bytes)
+        self._errands = Errands(service, ())
         self._changed = threading.Condition()
         self._decoded = False
         self._fault: BaseException | None = None
@@ -68,7 +76,7 @@ class Ingest:
         """
         if not self._committer.open():
             return
-        self._intake.kinds.update(self._committer.registry.kinds())
+        self._recall()
         threads = {
             name: threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
             for name, work in (
@@ -76,6 +84,7 @@ class Ingest:
                 ("decode", self._decode),
                 ("commit", self._commit),
                 ("publish", self._publisher.run),
+                ("errands", self._errands.run),
             )
         }
         for thread in threads.values():
@@ -89,6 +98,7 @@ class Ingest:
         self._publisher.stop()
         threads["network"].join(PATIENCE_S)
         threads["publish"].join(PATIENCE_S)
+        threads["errands"].join(PATIENCE_S)
         self._committer.close()
         if self._fault is not None:
             raise IocError(f"ingest failed: {self._fault!r}") from self._fault
@@ -123,6 +133,14 @@ class Ingest:
                 self._decoded = True
                 self._changed.notify_all()
 
+    def _recall(self) -> None:
+        """Take up what was known when the last process ended, before the first message comes."""
+        self._intake.kinds.update(self._committer.registry.kinds())
+        messages = [(topic.encode(), payload, 0, False) for topic, payload in self._committer.context]
+        self._decoder.decode(Block(0, utc_now(), messages, 0))
+        self._intake.take()  # what they brought is stored already
+        self._link.listen(self._intake.wanted)
+
     def _decode(self) -> None:
         while True:
             block = self._inbox.take(_IDLE_S)
@@ -135,6 +153,7 @@ class Ingest:
                     self._changed.wait()
                 self._decoder.decode(block)
                 self._changed.notify_all()
+            self._link.listen(self._intake.wanted)
         with self._changed:
             self._decoded = True
             self._changed.notify_all()
@@ -162,6 +181,8 @@ class Ingest:
     def _committed(self, batch: Batch, outcome: Outcome) -> None:
         for generation, mids in batch.acks.items():
             self._link.acknowledge(generation, mids)
+        for message in batch.outgoing:
+            self._link.publish(message)
         self._stored += outcome.stored
         self._rejected += sum(outcome.rejected.values())
         self._publisher.add(outcome, batch.frames)

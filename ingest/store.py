@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from ingest.batch import Batch
+from ingest.delivery import settle_deliveries
 from ingest.dialects.native import NAME
 from ingest.quarantine import store_rejected
 from ingest.registry import Registry
-from ioc.db.devices import Placed, Sight, announce, register_unannounced, retire, store_sights, store_states
+from ioc.db.context import store_context
+from ioc.db.devices import (
+    Placed,
+    Sight,
+    announce,
+    discover,
+    register_unannounced,
+    retire,
+    store_sights,
+    store_states,
+)
+from ioc.db.events import store_events
 from ioc.db.pool import Connection, Edition
-from ioc.db.readings import admit_clock_off, store_readings
+from ioc.db.readings import admit_clock_off, begin_writing, newest_of, store_readings
 from ioc.geo import ward_at
 from ioc.model import Device, DeviceState, Reading
 
-#: A redelivered last will, which has no time of its own, is the same as an equal one stored this recently. Longer would take
-#: the second will of a device that comes and goes for the first one's redelivery.
-_SAME_WILL: Final = timedelta(minutes=2)
 #: Why a device that sends data counts as online although it did not say so.
 BY_DATA: Final = "data"
 
@@ -28,7 +37,7 @@ class Outcome(NamedTuple):
     """What a commit changed.
 
     Attributes:
-        stored / duplicates: readings that were new, and that were there already.
+        stored / duplicates: readings that were new; readings and messages that were there already.
         newest: the newest reading of every (device, measure) of the batch.
     """
 
@@ -40,38 +49,73 @@ class Outcome(NamedTuple):
     rejected: dict[str, int]
 
 
-def write(connection: Connection, on: Edition, batch: Batch, registry: Registry, sights: Iterable[Sight]) -> Outcome:
+class Attempt:
+    """One try of a transaction; tells whether it came through when the answer to its commit was lost.
+
+    Attributes:
+        xid: the transaction, "" before it began.
+        outcome: what it changes, None before all was written.
+    """
+
+    def __init__(self) -> None:
+        self.xid = ""
+        self.outcome: Outcome | None = None
+
+
+def write(
+    connection: Connection,
+    on: Edition,
+    batch: Batch,
+    registry: Registry,
+    sights: Iterable[Sight],
+    *,
+    client: str,
+    attempt: Attempt,
+    all_new: bool,
+) -> Outcome:
     """Store a batch and the sightings in one transaction.
+
+    Args:
+        connection: in autocommit.
+        on: edition of TimescaleDB.
+        batch: loses what turns out to be committed already.
+        registry: devices as last committed.
+        sights: when devices were last heard of.
+        client: whose session the packet ids are of.
+        attempt: filled in on the way.
+        all_new: take it that no reading is there yet (`store_readings`).
 
     Raises:
         psycopg.Error: nothing is stored; the caller tells a bad row from a lost server.
     """
     with connection.transaction():
+        writing = begin_writing(connection, on)
+        attempt.xid = writing.xid
+        repeated = settle_deliveries(connection, client, batch)
         devices = _write_devices(connection, batch, registry)
-        states = _settled(connection, batch, registry)
+        states = _settled(batch, registry)
         store_states(connection, states)
+        store_events(connection, batch.events)
+        store_context(connection, batch.context)
         readings = batch.readings
         admitted = admit_clock_off(connection, batch.clock_off)
         if admitted:
             readings = readings + admitted
-        stored = store_readings(connection, on, readings)
+        newest = newest_of(readings)
+        stored = store_readings(connection, readings, writing.watermark, newest, all_new=all_new)
         store_rejected(connection, batch.rejected)
         store_sights(connection, list(sights))
-    offered = len(batch.readings) + len(batch.clock_off)
-    return Outcome(
-        stored, offered - stored, newest(readings), states, devices, Counter(one.reason for one in batch.rejected)
-    )
-
-
-def newest(readings: Iterable[Reading]) -> list[Reading]:
-    """The newest reading of every (device, measure)."""
-    found: dict[tuple[str, str], Reading] = {}
-    for reading in readings:
-        key = (reading.device, reading.measure)
-        earlier = found.get(key)
-        if earlier is None or earlier.time < reading.time:
-            found[key] = reading
-    return list(found.values())
+        offered = len(batch.readings) + len(batch.clock_off)
+        outcome = Outcome(
+            stored=stored,
+            duplicates=offered - stored + repeated,
+            newest=newest,
+            states=states,
+            devices=devices,
+            rejected=Counter(one.reason for one in batch.rejected),
+        )
+        attempt.outcome = outcome
+    return outcome
 
 
 def _write_devices(connection: Connection, batch: Batch, registry: Registry) -> list[Device]:
@@ -85,7 +129,9 @@ def _write_devices(connection: Connection, batch: Batch, registry: Registry) -> 
     retired = [key for key, announcement in batch.announced.items() if announcement is None]
     if retired:
         changed += retire(connection, retired)
-    unknown = [key for key in batch.seen if key not in registry.devices and batch.announced.get(key) is None]
+    changed += discover(connection, batch.discovered.values())
+    known = (registry.devices, batch.discovered)
+    unknown = [key for key in batch.seen if batch.announced.get(key) is None and not any(key in some for some in known)]
     if unknown:
         changed += register_unannounced(connection, unknown, NAME)
     return changed
@@ -96,7 +142,7 @@ def _ward(lat: float | None, lon: float | None) -> str:
     return "" if ward is None else ward.code
 
 
-def _settled(connection: Connection, batch: Batch, registry: Registry) -> list[DeviceState]:
+def _settled(batch: Batch, registry: Registry) -> list[DeviceState]:
     """The states to store: those that were said, less last wills that say nothing new, and `online` of devices that send data."""
     current: dict[str, tuple[str, datetime | None]] = {}
 
@@ -109,8 +155,7 @@ def _settled(connection: Connection, batch: Batch, registry: Registry) -> list[D
     states = []
     for place, state in enumerate(batch.states):
         said, since = state_of(state.device)
-        redelivered = batch.unstamped.get(place)
-        if redelivered is not None and (said == state.state or (redelivered and _was_stored(connection, state))):
+        if place in batch.unstamped and said == state.state:
             continue
         states.append(state)
         if since is None or since < state.time:
@@ -121,11 +166,3 @@ def _settled(connection: Connection, batch: Batch, registry: Registry) -> list[D
             if said in ("offline", "unknown") and (since is None or since < sighting.fresh):
                 states.append(DeviceState(sighting.fresh, key, "online", BY_DATA, sighting.received))
     return states
-
-
-def _was_stored(connection: Connection, state: DeviceState) -> bool:
-    row = connection.execute(
-        "SELECT EXISTS (SELECT FROM device_state WHERE device = %s AND state = %s AND reason = %s AND received > %s)",
-        (state.device, state.state, state.reason, state.received - _SAME_WILL),
-    ).fetchone()
-    return row is not None and bool(row[0])

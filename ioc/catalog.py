@@ -70,6 +70,9 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
         states: names of an enumeration; the stored value is the index.
         decimals: digits after the point on screen.
         counts: the value is a sum over the period, not a level.
+        aliases: what other systems call it, each with the unit they mean where they state none. Case, spaces and punctuation
+            do not count: "PM2.5" and "pm2_5" are `pm25` without an alias.
+        molar_mass: grams per mole, of gases that are also reported in ppb.
     """
 
     key: str
@@ -82,6 +85,8 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     state_labels: tuple[Label, ...] = ()
     decimals: int = 0
     counts: bool = False
+    aliases: tuple[tuple[str, str], ...] = ()
+    molar_mass: float = 0.0
 
     @property
     def late_after_s(self) -> float:
@@ -104,6 +109,7 @@ class DeviceKind(msgspec.Struct, frozen=True, kw_only=True):
         icon: name of a drawing in the page's own icon set.
         rules: rules on the device itself (silent, offline).
         system: the department's view it belongs to.
+        lit: it can be told to be on, off or dimmed.
     """
 
     key: str
@@ -114,6 +120,7 @@ class DeviceKind(msgspec.Struct, frozen=True, kw_only=True):
     icon: str
     system: Literal["traffic", "lighting", "environment", "water", "waste"]
     rules: tuple[Rule, ...] = ()
+    lit: bool = False
 
 
 #: Causes that group alarms into incidents.
@@ -200,6 +207,8 @@ MEASURES: Final[dict[str, Measure]] = {
             key="no2",
             label=Label("Nitơ điôxit NO₂", "Nitrogen dioxide NO₂"),
             unit="µg/m³",
+            aliases=(("nitrogen_dioxide", "µg/m³"),),
+            molar_mass=46.0055,
             range=(0, 2000),
             period_s=60,
             rules=(_limit("no2_high", "above", 200, 3, "air", "NO₂ cao", "NO₂ high", hysteresis=15, on_delay_s=300),),
@@ -208,6 +217,8 @@ MEASURES: Final[dict[str, Measure]] = {
             key="o3",
             label=Label("Ôzôn O₃", "Ozone O₃"),
             unit="µg/m³",
+            aliases=(("ozone", "µg/m³"),),
+            molar_mass=47.998,
             range=(0, 1000),
             period_s=60,
             rules=(_limit("o3_high", "above", 200, 3, "air", "O₃ cao", "O₃ high", hysteresis=15, on_delay_s=300),),
@@ -216,6 +227,8 @@ MEASURES: Final[dict[str, Measure]] = {
             key="so2",
             label=Label("Lưu huỳnh điôxit SO₂", "Sulphur dioxide SO₂"),
             unit="µg/m³",
+            aliases=(("sulphur_dioxide", "µg/m³"), ("sulfur_dioxide", "µg/m³")),
+            molar_mass=64.066,
             range=(0, 2000),
             period_s=60,
             rules=(_limit("so2_high", "above", 350, 3, "air", "SO₂ cao", "SO₂ high", hysteresis=25, on_delay_s=300),),
@@ -224,6 +237,8 @@ MEASURES: Final[dict[str, Measure]] = {
             key="co",
             label=Label("Cacbon monoxit CO", "Carbon monoxide CO"),
             unit="mg/m³",
+            aliases=(("carbon_monoxide", "mg/m³"),),
+            molar_mass=28.01,
             range=(0, 200),
             period_s=60,
             decimals=1,
@@ -233,6 +248,7 @@ MEASURES: Final[dict[str, Measure]] = {
             key="relativeHumidity",
             label=Label("Độ ẩm", "Relative humidity"),
             unit="1",
+            aliases=(("humidity", "%"), ("hum", "%"), ("rh", "%")),
             range=(0, 1),
             period_s=60,
             decimals=2,
@@ -241,6 +257,7 @@ MEASURES: Final[dict[str, Measure]] = {
             key="temperature",
             label=Label("Nhiệt độ", "Temperature"),
             unit="°C",
+            aliases=(("temp", "°C"), ("air_temperature", "°C")),
             range=(-20, 70),
             period_s=60,
             decimals=1,
@@ -251,6 +268,7 @@ MEASURES: Final[dict[str, Measure]] = {
             key="waterLevel",
             label=Label("Mực nước", "Water level"),
             unit="m",
+            aliases=(("water_depth", "m"),),
             range=(-5, 10),
             period_s=30,
             decimals=2,
@@ -305,6 +323,7 @@ MEASURES: Final[dict[str, Measure]] = {
             key="rainfall",
             label=Label("Cường độ mưa", "Rainfall"),
             unit="mm/h",
+            aliases=(("rain_rate", "mm/h"), ("precipitation_intensity", "mm/h"), ("rain_intensity", "mm/h")),
             range=(0, 400),
             period_s=60,
             decimals=1,
@@ -370,6 +389,7 @@ MEASURES: Final[dict[str, Measure]] = {
             key="averageVehicleSpeed",
             label=Label("Tốc độ trung bình", "Average speed"),
             unit="km/h",
+            aliases=(("average_speed", "km/h"), ("avg_speed", "km/h")),
             range=(0, 200),
             period_s=60,
             rules=(
@@ -391,6 +411,7 @@ MEASURES: Final[dict[str, Measure]] = {
             key="averageHeadwayTime",
             label=Label("Giãn cách xe", "Headway"),
             unit="s",
+            aliases=(("headway", "s"),),
             range=(0, 3600),
             period_s=60,
             decimals=1,
@@ -400,6 +421,7 @@ MEASURES: Final[dict[str, Measure]] = {
             key="powerState",
             label=Label("Trạng thái đèn", "Lamp state"),
             unit="",
+            aliases=(("power_switch", ""), ("relay", "")),
             range=(0, 3),
             period_s=60,
             states=("off", "on", "low", "bootingUp"),
@@ -453,17 +475,34 @@ MEASURES: Final[dict[str, Measure]] = {
             key="illuminanceLevel",
             label=Label("Mức sáng", "Light level"),
             unit="1",
+            aliases=(("dim", "%"), ("dimmer", "%"), ("dimming", "%"), ("dim_level", "%")),
             range=(0, 1),
             period_s=60,
             decimals=2,
         ),
-        Measure(key="powerConsumption", label=Label("Công suất", "Power"), unit="W", range=(0, 100_000), period_s=60),
-        Measure(key="current", label=Label("Dòng điện", "Current"), unit="A", range=(0, 1000), period_s=60, decimals=2),
+        Measure(
+            key="powerConsumption",
+            label=Label("Công suất", "Power"),
+            unit="W",
+            range=(0, 100_000),
+            period_s=60,
+            aliases=(("power", "W"), ("active_power", "W"), ("watt", "W")),
+        ),
+        Measure(
+            key="current",
+            label=Label("Dòng điện", "Current"),
+            unit="A",
+            range=(0, 1000),
+            period_s=60,
+            decimals=2,
+            aliases=(("amperage", "A"),),
+        ),
         Measure(key="voltage", label=Label("Điện áp", "Voltage"), unit="V", range=(0, 500), period_s=60),
         Measure(
             key="powerFactor",
             label=Label("Hệ số công suất", "Power factor"),
             unit="1",
+            aliases=(("pf", "1"),),
             range=(0, 1),
             period_s=60,
             decimals=2,
@@ -502,6 +541,7 @@ MEASURES: Final[dict[str, Measure]] = {
             key="energyConsumed",
             label=Label("Điện năng", "Energy"),
             unit="kWh",
+            aliases=(("energy", "kWh"), ("total_energy", "kWh"), ("energy_total", "kWh")),
             range=(0, 1e9),
             period_s=30,
             decimals=1,
@@ -557,6 +597,7 @@ MEASURES: Final[dict[str, Measure]] = {
             key="fillingLevel",
             label=Label("Mức đầy", "Filling level"),
             unit="1",
+            aliases=(("fill_level", "%"), ("filling", "%"), ("fill", "%")),
             range=(0, 1),
             period_s=300,
             decimals=2,
@@ -594,12 +635,20 @@ MEASURES: Final[dict[str, Measure]] = {
             ),
         ),
         # --- people (CrowdFlowObserved) ---
-        Measure(key="peopleCount", label=Label("Số người", "People"), unit="people", range=(0, 100_000), period_s=60),
+        Measure(
+            key="peopleCount",
+            label=Label("Số người", "People"),
+            unit="people",
+            range=(0, 100_000),
+            period_s=60,
+            aliases=(("person_count", "people"), ("persons", "people")),
+        ),
         # --- every battery-powered device ---
         Measure(
             key="batteryLevel",
             label=Label("Pin", "Battery"),
             unit="1",
+            aliases=(("battery", "%"), ("bat", "%"), ("battery_percent", "%")),
             range=(0, 1),
             period_s=3600,
             decimals=2,
@@ -617,7 +666,14 @@ MEASURES: Final[dict[str, Measure]] = {
                 ),
             ),
         ),
-        Measure(key="rssi", label=Label("Sóng", "Signal"), unit="dBm", range=(-200, 20), period_s=3600),
+        Measure(
+            key="rssi",
+            label=Label("Sóng", "Signal"),
+            unit="dBm",
+            range=(-200, 20),
+            period_s=3600,
+            aliases=(("signal_strength", "dBm"),),
+        ),
     )
 }
 
@@ -676,6 +732,7 @@ KINDS: Final[dict[str, DeviceKind]] = {
             icon="lamp",
             system="lighting",
             rules=_lost("lamp", 3, "lighting", "Mất đèn", "Lamp lost"),
+            lit=True,
         ),
         DeviceKind(
             key="cabinet",
@@ -750,6 +807,21 @@ KINDS: Final[dict[str, DeviceKind]] = {
     )
 }
 
+#: What devices tell of beside measures and states: single happenings, with the label people read.
+EVENTS: Final[dict[str, Label]] = {
+    "object": Label("Camera thấy vật thể", "Object seen"),
+    "review": Label("Cần xem lại", "Worth a look"),
+    "motion": Label("Chuyển động", "Motion"),
+    "line": Label("Vượt vạch", "Line crossed"),
+    "zone": Label("Vào vùng", "Zone entered"),
+    "tamper": Label("Phá hoại camera", "Camera tampered with"),
+    "input": Label("Tín hiệu đầu vào", "Digital input"),
+    "other": Label("Sự kiện khác", "Other event"),
+    "joined": Label("Gia nhập mạng", "Joined the network"),
+    "fault": Label("Thiết bị báo lỗi", "Device reports a fault"),
+    "gap": Label("Mất bản tin", "Messages missing"),
+}
+
 #: What the detector tells apart, in the order of its output, with the label people read.
 VISION_CLASSES: Final[dict[str, Label]] = {
     "motorbike": Label("Xe máy", "Motorbike"),
@@ -766,6 +838,26 @@ RULES: Final[dict[str, tuple[Rule, str]]] = {
     **{rule.key: (rule, measure.key) for measure in MEASURES.values() for rule in measure.rules},
     **{rule.key: (rule, "") for kind in KINDS.values() for rule in kind.rules},
 }
+
+
+def _plain(name: str) -> str:
+    """A name without case, spaces and punctuation."""
+    return "".join(character for character in name.casefold() if character.isalnum())
+
+
+_NAMED: Final[dict[str, tuple[Measure, str]]] = {
+    **{_plain(alias): (row, unit) for row in MEASURES.values() for alias, unit in row.aliases},
+    **{_plain(row.key): (row, row.unit) for row in MEASURES.values()},
+}
+
+
+def measure_named(name: str) -> tuple[Measure, str] | None:
+    """The measure that another system calls so, and the unit it means where it states none; None when there is none.
+
+    >>> measure_named("PM2.5")[0].key
+    'pm25'
+    """
+    return _NAMED.get(_plain(name))
 
 
 def measure(key: str) -> Measure:

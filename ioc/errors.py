@@ -33,6 +33,10 @@ class RejectedError(IocError):
         self.detail = detail
 
 
+class CommandError(IocError):
+    """A device cannot be told so: its kind or its dialect knows no such command."""
+
+
 class StorageError(IocError):
     """TimescaleDB refused or is away."""
 

@@ -6,7 +6,7 @@ Times are timezone-aware UTC `datetime`s. Coordinates are WGS 84 degrees. Boxes 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -19,6 +19,8 @@ class Quality:
     CLOCK_OFF: Final = 1
     #: Keyed in by a person.
     MANUAL: Final = 2
+    #: The device states no time: stored at its receive time.
+    NO_TIME: Final = 3
 
 
 #: Why a message was quarantined; stable keys for grouping.
@@ -31,6 +33,7 @@ REASONS: Final = (
     "measure",  # unknown measure, or one its kind of device does not report
     "value",  # not a number or a known state; NaN, infinite
     "range",  # outside what is physically possible
+    "unit",  # in a unit that cannot become the catalogue's
     "device",  # topic and payload name different devices, or the device is not known
     "size",  # larger than the limit
     "storage",  # TimescaleDB refused this row alone
@@ -73,6 +76,44 @@ class Announcement(msgspec.Struct, frozen=True):
     firmware: str = ""
     attrs: dict[str, str | int | float | bool | None] = msgspec.field(default_factory=dict)
     dialect: str = "native"
+
+
+class Discovery(msgspec.Struct, frozen=True):
+    """A device of another dialect was seen, with what the dialect tells of it.
+
+    It is registered as new and waits for a person to give it a place, a name and a kind; what a person has said is never
+    overwritten.
+
+    Attributes:
+        name: what it is called there, as far as it is known.
+        kind: a guess, "" when there is none.
+        attrs: what its dialect needs to speak to it again (`ingest.dialects`), and what a technician may want to know.
+    """
+
+    device: str
+    dialect: str
+    name: str
+    kind: str = ""
+    parent: str = ""
+    firmware: str = ""
+    attrs: dict[str, str | int | float | bool | None] = msgspec.field(default_factory=dict)
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Something happened at a device, once.
+
+    Attributes:
+        kind: a key of `ioc.catalog.EVENTS`.
+        source: what tells this event from others of its device at the same time (its id there, or what it is about).
+        data: what the device told of it; JSON.
+    """
+
+    time: datetime
+    device: str
+    kind: str
+    source: str
+    data: dict[str, Any]
+    received: datetime
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -140,7 +181,6 @@ class Rejected(msgspec.Struct, frozen=True):
     detail: str
     payload: bytes
     size: int
-    redelivered: bool = False
 
 
 #: ISA-18.2. All but `normal` are alive.

@@ -70,11 +70,16 @@ def parse(topic: str) -> Topic:
     )
 
 
-def subscriptions(group: str) -> tuple[str, ...]:
-    """The filters ingest subscribes to; they never overlap, so nothing arrives twice.
+def covers(wide: str, narrow: str) -> bool:
+    """Whether every topic that one filter matches is also matched by another.
 
-    With a group several processes share the messages. Announcements are never shared: they are retained, and brokers give
-    retained messages to plain subscriptions only. Answers to commands are not subscribed: nothing stores them yet.
+    >>> covers("tele/+/SENSOR", "tele/lamp/SENSOR"), covers("a/#", "a"), covers("a/b", "a/+")
+    (True, True, False)
     """
-    prefix = f"$share/{group}/" if group else ""
-    return (*(f"{prefix}{ROOT}/+/{channel}" for channel in ("telemetry", "state", "frame/+")), f"{ROOT}/+/announce")
+    wanted, given = wide.split("/"), narrow.split("/")
+    for place, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if place >= len(given) or (level != given[place] and (level != "+" or given[place] == "#")):
+            return False
+    return len(wanted) == len(given)

@@ -1,1 +1,12 @@
-"""One file for each payload format."""
+"""The dialects that devices speak, one file each."""
+
+from __future__ import annotations
+
+from ingest.dialect import Dialect
+from ingest.dialects.native import Native
+
+
+def all_dialects() -> tuple[Dialect, ...]:
+    """Every dialect, in the order they are asked whose a topic is."""
+    others: tuple[Dialect, ...] = ()
+    return (Native(frozenset(dialect.prefix for dialect in others)), *others)

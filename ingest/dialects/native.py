@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 
+from ingest.dialect import Handler, Route, Subscription
 from ingest.intake import Intake
+from ingest.message import Outgoing
+from ingest.payload import leniently, typed
 from ingest.values import shorten
 from ioc import topics
 from ioc.errors import RejectedError, TopicError
-from ioc.model import Announcement
+from ioc.model import Announcement, Device
 
 NAME: Final = "native"
 #: Telemetry items in one message.
 MOST_ITEMS: Final = 1000
-#: Topics remembered, so that each is parsed once; more than a city has, and a bound all the same.
-_MOST_ROUTES: Final = 500_000
 
 
 class _Telemetry(msgspec.Struct):
@@ -53,47 +53,52 @@ _state = msgspec.json.Decoder(_State).decode
 _announce = msgspec.json.Decoder(_Announce).decode
 
 
-#: Decodes a payload of a device into an intake.
-Handler = Callable[[str, bytes, Intake], None]
-
-
 class Native:
-    """Decodes native messages into an intake."""
+    """Decodes native messages into an intake.
+
+    Args:
+        reserved: what the ids of other dialects' devices begin with; none of ours may claim such a name.
+    """
 
     name = NAME
+    prefix = ""
+    # Announcements are never shared: they are retained, and brokers give retained messages to plain subscriptions alone.
+    # States are read by one process, since what a last will means depends on the state before it.
+    subscriptions: Sequence[Subscription] = (
+        Subscription(f"{topics.ROOT}/+/telemetry"),
+        Subscription(f"{topics.ROOT}/+/frame/+"),
+        Subscription(f"{topics.ROOT}/+/state", "first"),
+        Subscription(f"{topics.ROOT}/+/announce", "every", retained=True),
+    )
 
-    def __init__(self) -> None:
-        self._routes: dict[bytes, tuple[str, Handler]] = {}
+    def __init__(self, reserved: frozenset[str] = frozenset()) -> None:
+        self._reserved = reserved
         self._handlers: dict[str, Handler] = {
             "telemetry": self._decode_telemetry,
             "state": self._decode_state,
             "announce": self._decode_announce,
         }
 
-    def route(self, raw: bytes) -> tuple[str, Handler]:
-        """The device a topic names, and what decodes its payload.
-
-        Raises:
-            RejectedError: `encoding` or `topic`.
-        """
-        known = self._routes.get(raw)
-        if known is not None:
-            return known
+    def route(self, topic: str) -> Route | None:
+        """Where a message of that topic goes."""
+        if not topic.startswith(f"{topics.ROOT}/"):
+            return None
         try:
-            device, channel, time_ms = topics.parse(raw.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise RejectedError("encoding", f"topic: {error}") from error
+            device, channel, time_ms = topics.parse(topic)
         except TopicError as error:
             raise RejectedError("topic", str(error)) from error
-        if time_ms is not None:  # every frame has a topic of its own: not remembered
-            return device, partial(self._decode_frame, time_ms)
+        if device.partition(".")[0] in self._reserved:
+            raise RejectedError("device", f"{device}: such names belong to devices of another dialect")
+        if time_ms is not None:
+            return Route(device, NAME, partial(self._decode_frame, time_ms), lasting=False)
         handler = self._handlers.get(channel)
         if handler is None:
             raise RejectedError("topic", f"channel {channel}: devices publish nothing there that is stored")
-        if len(self._routes) >= _MOST_ROUTES:
-            self._routes.clear()
-        self._routes[raw] = (device, handler)
-        return device, handler
+        return Route(device, NAME, handler)
+
+    def light(self, device: Device, level: float, order: int) -> Sequence[Outgoing]:
+        """`{"id": order, "light": level}` on the device's command topic; it answers on `command/result`."""
+        return [Outgoing(topics.build(device.id, "command"), msgspec.json.encode({"id": order, "light": level}))]
 
     @staticmethod
     def _decode_frame(time_ms: int, device: str, payload: bytes, intake: Intake) -> None:
@@ -101,7 +106,7 @@ class Native:
 
     @staticmethod
     def _decode_state(device: str, payload: bytes, intake: Intake) -> None:
-        said = _typed(_state, payload)
+        said = typed(_state, payload)
         _same_device(device, said.device)
         intake.state(device, said.ts, said.state, said.reason)
 
@@ -110,7 +115,7 @@ class Native:
         try:
             said = _telemetry(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            said = _leniently(payload)
+            said = leniently(payload)
         if type(said) is _Telemetry:
             if said.device is not None:
                 _same_device(device, said.device)
@@ -134,7 +139,7 @@ class Native:
         if not payload:
             intake.retire(device)
             return
-        said = _typed(_announce, payload)
+        said = typed(_announce, payload)
         _same_device(device, said.device)
         if said.parent and not topics.DEVICE_ID.fullmatch(said.parent):
             raise RejectedError("value", f"parent: got {shorten(said.parent)}, expected a device id")
@@ -151,42 +156,6 @@ class Native:
                 dialect=NAME,
             )
         )
-
-
-def _typed(decode: Any, payload: bytes) -> Any:
-    """Decode JSON of a known shape.
-
-    Raises:
-        RejectedError: `encoding`, `json` or `shape`.
-    """
-    try:
-        return decode(payload)
-    except msgspec.ValidationError as error:
-        _utf8(payload)
-        raise RejectedError("shape", str(error)) from error
-    except UnicodeDecodeError as error:
-        raise RejectedError("encoding", f"payload: {error}") from error
-    except RecursionError as error:
-        raise RejectedError("json", "nested too deep") from error
-    except msgspec.MsgspecError as error:
-        _utf8(payload)
-        raise RejectedError("json", str(error)) from error
-
-
-def _leniently(payload: bytes) -> Any:
-    """Parse what the strict decoder refused as a whole, so that the good values beside a NaN or 1e999 are not lost with it.
-
-    Raises:
-        RejectedError: `encoding`, `json`; the strict decoder's complaint says more than the lenient one's.
-    """
-    text = _utf8(payload)
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise RejectedError("json", "nested too deep") from error
-    except ValueError as error:
-        reason = "expected JSON" if not text.strip() else str(error)
-        raise RejectedError("json", reason) from error
 
 
 def _entry(item: Any) -> _Telemetry:
@@ -207,10 +176,3 @@ def _entry(item: Any) -> _Telemetry:
 def _same_device(device: str, said: Any) -> None:
     if said is not None and said != device:
         raise RejectedError("device", f"device: got {shorten(said)}, but the topic is that of {device}")
-
-
-def _utf8(payload: bytes) -> str:
-    try:
-        return payload.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise RejectedError("encoding", f"payload: {error}") from error

@@ -6,7 +6,7 @@ INSERT … ON CONFLICT DO NOTHING stores each key exactly once at three times th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -57,14 +57,21 @@ def stage(connection: Connection, table: CopyTable, rows: Sequence[msgspec.Struc
             "CREATE TEMPORARY TABLE IF NOT EXISTS {} ON COMMIT DELETE ROWS AS SELECT {} FROM {} WITH NO DATA"
         ).format(name, columns, sql.Identifier(table.name))
     )
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(name, columns)) as copy,
-    ):
+    copy_into(connection, table, rows, name)
+    return name
+
+
+def copy_into(
+    connection: Connection, table: CopyTable, rows: Iterable[msgspec.Struct], name: sql.Identifier | None = None
+) -> None:
+    """COPY rows into a table of that shape: the one named, else the table itself, where a doubled key fails the whole."""
+    columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(name or sql.Identifier(table.name), columns)
+    astuple = msgspec.structs.astuple
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(table.types)
         for row in rows:
-            copy.write_row(msgspec.structs.astuple(row))
-    return name
+            copy.write_row(astuple(row))
 
 
 def store(connection: Connection, table: CopyTable, rows: Sequence[msgspec.Struct]) -> int:

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from ioc.db.copy import DEVICE_STATE, stage
 from ioc.db.pool import Connection
-from ioc.model import Announcement, Device, DeviceState
+from ioc.model import Announcement, Device, DeviceState, Discovery
 
 _COLUMNS: Final = sql.SQL(", ").join(map(sql.Identifier, Device.__struct_fields__))
 _ALL: Final = sql.SQL("SELECT {} FROM device ORDER BY id").format(_COLUMNS)
@@ -33,6 +33,21 @@ _ANNOUNCE: Final = sql.SQL(
 _REGISTER: Final = sql.SQL(
     "INSERT INTO device (id, kind, name, dialect, status) SELECT id, '', id, %s, 'new' FROM unnest(%s::text[]) AS id"
     " ON CONFLICT (id) DO NOTHING RETURNING {}"
+).format(_COLUMNS)
+_DISCOVER: Final = sql.SQL(
+    "INSERT INTO device (id, kind, name, parent, dialect, firmware, attrs, status)"
+    " SELECT one.*, 'new' FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::jsonb[])"
+    " AS one (id, kind, name, parent, dialect, firmware, attrs)"
+    " ON CONFLICT (id) DO UPDATE SET"
+    " kind = CASE WHEN device.status = 'new' AND excluded.kind <> '' THEN excluded.kind ELSE device.kind END,"
+    " name = CASE WHEN device.status = 'new' THEN excluded.name ELSE device.name END,"
+    " parent = CASE WHEN device.status = 'new' THEN excluded.parent ELSE device.parent END,"
+    " dialect = excluded.dialect, firmware = CASE WHEN excluded.firmware = '' THEN device.firmware ELSE excluded.firmware END,"
+    " attrs = device.attrs || excluded.attrs"
+    " WHERE (device.status = 'new' AND (device.name, device.parent) IS DISTINCT FROM (excluded.name, excluded.parent))"
+    " OR (device.status = 'new' AND excluded.kind NOT IN ('', device.kind))"
+    " OR device.dialect <> excluded.dialect OR excluded.firmware NOT IN ('', device.firmware)"
+    " OR NOT device.attrs @> excluded.attrs RETURNING {}"
 ).format(_COLUMNS)
 _RETIRE: Final = sql.SQL(
     "UPDATE device SET status = 'retired' WHERE id = ANY(%s) AND status <> 'retired' RETURNING {}"
@@ -92,6 +107,18 @@ def register_unannounced(connection: Connection, keys: Iterable[str], dialect: s
     """Register devices that sent data before any announcement, without a kind; returns those that were not there."""
     ids = sorted(keys)
     return _devices(connection, _REGISTER, (dialect, ids))
+
+
+def discover(connection: Connection, discoveries: Iterable[Discovery]) -> list[Device]:
+    """Register devices of other dialects as new; returns those that were not there, or of which something is new.
+
+    What a person may have set (name, kind, place, what it stands below) is left alone once the device is no longer new.
+    """
+    rows = [
+        (one.device, one.kind, one.name or one.device, one.parent, one.dialect, one.firmware, Jsonb(one.attrs))
+        for one in sorted(discoveries, key=lambda one: one.device)
+    ]
+    return _devices(connection, _DISCOVER, [list(column) for column in zip(*rows, strict=True)]) if rows else []
 
 
 def retire(connection: Connection, keys: Iterable[str]) -> list[Device]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Final
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, LiteralString, NamedTuple
 
 import msgspec
+import psycopg
 from psycopg.rows import class_row
 
-from ioc.db.copy import READING, stage
+from ioc.db.copy import READING, copy_into, store
 from ioc.db.pool import Connection, Edition
 from ioc.model import Reading
 
 #: A history of more than this is read from hourly figures: a month of raw values is a million rows a measure at worst.
 _RAW: Final = timedelta(days=2)
+#: Devices and gateways repeat what was not acknowledged within this time; later it is another reading.
+SENT_AGAIN: Final = timedelta(minutes=10)
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -27,55 +30,142 @@ class Point(msgspec.Struct, frozen=True):
     readings: int
 
 
-def store_readings(connection: Connection, on: Edition, readings: Sequence[Reading]) -> int:
+class Writing(NamedTuple):
+    """A writing transaction of readings.
+
+    Attributes:
+        xid: its id, by which `committed` tells afterwards whether it came through.
+        watermark: hours before it are finished; on the community edition TimescaleDB keeps watch itself, and there are none.
+    """
+
+    xid: str
+    watermark: datetime
+
+
+def begin_writing(connection: Connection, on: Edition) -> Writing:
+    """Begin to write readings; must be the first statement of the transaction.
+
+    On the Apache edition the row is held until the commit: the job that keeps hourly figures cannot pass hours by that we still
+    write (0003_rollup).
+    """
+    row = connection.execute(_BEGIN[on]).fetchone()
+    assert row is not None
+    return Writing(row[0], row[1] or datetime.min.replace(tzinfo=UTC))
+
+
+_BEGIN: Final[dict[Edition, LiteralString]] = {
+    "apache": "SELECT pg_current_xact_id()::text, watermark FROM rollup_state FOR SHARE",
+    "community": "SELECT pg_current_xact_id()::text, NULL",
+}
+
+
+def committed(connection: Connection, xid: str) -> bool | None:
+    """Whether a transaction whose answer was lost came through; None while that is not settled."""
+    try:
+        row = connection.execute("SELECT pg_xact_status(%s::xid8)", (xid,)).fetchone()
+    except psycopg.errors.InvalidParameterValue:
+        return False  # a server that took over has never heard of it
+    return None if row is not None and row[0] == "in progress" else row is not None and row[0] == "committed"
+
+
+def store_readings(
+    connection: Connection,
+    readings: Sequence[Reading],
+    watermark: datetime,
+    newest: Sequence[Reading],
+    *,
+    all_new: bool = False,
+) -> int:
     """Store readings, each key once, with the latest values; mark the finished hours they change. Returns how many were new.
 
-    Must run inside a transaction, once in it. Keys are written in order, so that writers cannot deadlock.
+    Must run inside a transaction, once in it, after `begin_writing`.
+
+    Args:
+        connection: the connection.
+        readings: what to store.
+        watermark: of this transaction.
+        newest: the newest of the readings for each (device, measure).
+        all_new: take it that every key is new, which is twice as fast; one that is not raises UniqueViolation, and the
+            transaction is to be tried again without.
     """
     if not readings:
         return 0
-    if on == "apache":
-        # Held until the commit: the job that keeps hourly figures cannot pass hours by that we still write (0003_rollup).
-        connection.execute("SELECT watermark FROM rollup_state FOR SHARE")
-    stage(connection, READING, readings)
-    stored = connection.execute(
-        "INSERT INTO reading (time, device, measure, value, quality, received)"
-        " SELECT time, device, measure, value, quality, received FROM stage_reading ON CONFLICT DO NOTHING"
-    ).rowcount
+    if all_new:
+        copy_into(connection, READING, readings)
+        stored = len(readings)
+    else:
+        stored = store(connection, READING, readings)
+    # In order, so that writers cannot deadlock.
+    ordered = sorted(newest, key=lambda one: (one.device, one.measure))
     connection.execute(
         "INSERT INTO latest (time, device, measure, value, quality, received)"
-        " SELECT DISTINCT ON (device, measure) time, device, measure, value, quality, received FROM stage_reading"
-        " ORDER BY device, measure, time DESC ON CONFLICT (device, measure) DO UPDATE SET time = excluded.time,"
+        " SELECT * FROM unnest(%b::timestamptz[], %b::text[], %b::text[], %b::float8[], %b::int2[], %b::timestamptz[])"
+        " ON CONFLICT (device, measure) DO UPDATE SET time = excluded.time,"
         " value = excluded.value, quality = excluded.quality, received = excluded.received"
-        " WHERE excluded.time > latest.time"
+        " WHERE excluded.time > latest.time",
+        [list(column) for column in zip(*map(msgspec.structs.astuple, ordered), strict=True)],
     )
-    if on == "apache":
+    hours = {one.time.replace(minute=0, second=0, microsecond=0) for one in readings if one.time < watermark}
+    if hours:
         connection.execute(
-            "INSERT INTO rollup_dirty (bucket) SELECT DISTINCT time_bucket('1 hour', time) FROM stage_reading"
-            " WHERE time < (SELECT watermark FROM rollup_state) ORDER BY 1"
-            " ON CONFLICT (bucket) DO UPDATE SET bucket = excluded.bucket"
+            "INSERT INTO rollup_dirty (bucket) SELECT * FROM unnest(%s::timestamptz[])"
+            " ON CONFLICT (bucket) DO UPDATE SET bucket = excluded.bucket",
+            (sorted(hours),),
         )
     return stored
 
 
+def newest_of(readings: Iterable[Reading]) -> list[Reading]:
+    """The newest reading of every (device, measure)."""
+    found: dict[tuple[str, str], Reading] = {}
+    for reading in readings:
+        key = (reading.device, reading.measure)
+        earlier = found.get(key)
+        if earlier is None or earlier.time < reading.time:
+            found[key] = reading
+    return list(found.values())
+
+
 def admit_clock_off(connection: Connection, readings: Sequence[tuple[Reading, datetime]]) -> list[Reading]:
-    """Which readings, stored at their receive time, are new by the device's own time; must run in their transaction."""
-    if not readings:
-        return []
-    with connection.cursor() as cursor:
-        new = cursor.execute(
-            "INSERT INTO reading_clock_off (device, measure, device_time, time)"
-            " SELECT * FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[]) ORDER BY 1, 2, 3"
-            " ON CONFLICT DO NOTHING RETURNING device, measure, time",
-            (
-                [reading.device for reading, _ in readings],
-                [reading.measure for reading, _ in readings],
-                [device_time for _, device_time in readings],
-                [reading.time for reading, _ in readings],
-            ),
-        ).fetchall()
-    keys = set(new)
-    return [reading for reading, _ in readings if (reading.device, reading.measure, reading.time) in keys]
+    """Which readings, stored at their receive time, are not there yet; must run in their transaction.
+
+    A clock that is wrong may repeat its times, after each boot or always. The same device time is the same reading sent again
+    only with the same value, and only within `SENT_AGAIN` of the time it was stored at.
+    """
+    admitted = []
+    for group in _unique_times(readings):
+        with connection.cursor() as cursor:
+            new = cursor.execute(
+                "INSERT INTO reading_clock_off AS known (device, measure, device_time, time, value)"
+                " SELECT * FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::float8[])"
+                " ORDER BY 1, 2, 3 ON CONFLICT (device, measure, device_time) DO UPDATE SET time = excluded.time,"
+                " value = excluded.value WHERE known.value IS DISTINCT FROM excluded.value"
+                " OR known.time < excluded.time - %s RETURNING device, measure, time",
+                (
+                    [reading.device for reading, _ in group],
+                    [reading.measure for reading, _ in group],
+                    [device_time for _, device_time in group],
+                    [reading.time for reading, _ in group],
+                    [reading.value for reading, _ in group],
+                    SENT_AGAIN,
+                ),
+            ).fetchall()
+        keys = set(new)
+        admitted += [reading for reading, _ in group if (reading.device, reading.measure, reading.time) in keys]
+    return admitted
+
+
+def _unique_times(readings: Sequence[tuple[Reading, datetime]]) -> list[list[tuple[Reading, datetime]]]:
+    """In order, in groups in which no device time of a measure comes twice: one statement can judge a key but once."""
+    groups: list[list[tuple[Reading, datetime]]] = []
+    times: dict[tuple[str, str, datetime], int] = {}
+    for reading, device_time in readings:
+        key = (reading.device, reading.measure, device_time)
+        place = times[key] = times.get(key, -1) + 1
+        if place == len(groups):
+            groups.append([])
+        groups[place].append((reading, device_time))
+    return groups
 
 
 def all_latest(connection: Connection) -> list[Reading]:

@@ -154,9 +154,9 @@ def test_device_file_holds_family_alarms_and_quarantine(connection: Connection, 
     other = add_device(connection, kind="streetlight")
     for device in (lamp, other):
         connection.execute(
-            "INSERT INTO quarantine (received, topic, client, dialect, reason, detail, payload, size, digest)"
-            " VALUES (now(), %s, '', 'native', 'json', 'not JSON', %s, 3, %s)",
-            (f"ioc/{device}/telemetry", b"\xff{x", device.encode()),
+            "INSERT INTO quarantine (received, topic, client, dialect, reason, detail, payload, size)"
+            " VALUES (now(), %s, '', 'native', 'json', 'not JSON', %s, 3)",
+            (f"ioc/{device}/telemetry", b"\xff{x"),
         )
     file = device_file(connection, lamp, now)
     assert file is not None

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ingest.batch import Batch
 from ingest.clock import Clocks
 from ingest.decode import Decoder
+from ingest.dialects.native import Native
 from ingest.intake import Intake
 from ingest.message import Block
 from ioc.catalog import KINDS, MEASURES
@@ -29,7 +30,7 @@ def decode(topic: str | bytes, payload: Any, *, redelivered: bool = False) -> Ba
     intake = Intake(KIND, Clocks(ahead_s=300, behind_s=86_400))
     raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     name = topic if isinstance(topic, bytes) else topic.encode()
-    Decoder(intake, most_bytes=200_000).decode(Block(1, RECEIVED, [(name, raw, 1, redelivered)], len(raw)))
+    Decoder(intake, [Native()], most_bytes=200_000).decode(Block(1, RECEIVED, [(name, raw, 1, redelivered)], len(raw)))
     return intake.take()
 
 
@@ -230,13 +231,13 @@ def test_state_with_and_without_time() -> None:
     assert (state.time, state.state, state.reason) == (RECEIVED - timedelta(milliseconds=500), "maintenance", "filter")
     batch = decode("ioc/air/state", {"state": "offline", "reason": "lwt"}, redelivered=True)
     assert batch.states[0].time == RECEIVED
-    assert batch.unstamped == {0: True}
+    assert batch.unstamped == batch.undated == {0}
 
 
 def test_announce_then_measure() -> None:
     """A device's measures are those of its kind from its announcement on; retiring it forgets the kind."""
     intake = Intake({}, Clocks(ahead_s=300, behind_s=86_400))
-    decoder = Decoder(intake, most_bytes=1000)
+    decoder = Decoder(intake, [Native()], most_bytes=1000)
     wrong = json.dumps(good(waterLevel=1.0)).encode()
     steps = [
         (b"ioc/new/telemetry", wrong),
@@ -256,7 +257,7 @@ def test_frame_newest_of_a_batch() -> None:
     intake = Intake(KIND, Clocks(ahead_s=300, behind_s=86_400))
     pictures = [(NOW_MS - 100, make_jpeg(32, 32)), (NOW_MS - 50, make_jpeg(48, 48)), (NOW_MS - 80, make_jpeg(16, 16))]
     block = Block(1, RECEIVED, [(b"ioc/cam/frame/%d" % ms, jpeg, 0, False) for ms, jpeg in pictures], 1)
-    Decoder(intake, most_bytes=100_000).decode(block)
+    Decoder(intake, [Native()], most_bytes=100_000).decode(block)
     frame = intake.batch.frames["cam"]
     assert (frame.time, frame.jpeg) == (RECEIVED - timedelta(milliseconds=50), pictures[1][1])
     wrong = decode(f"ioc/cam/frame/{NOW_MS + 10**9}", make_jpeg())

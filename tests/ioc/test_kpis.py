@@ -268,8 +268,8 @@ def test_own_books(connection: Connection) -> None:
             (f"d{number}", state, opened, now, opened + timedelta(minutes=took) if who else None, who),
         )
     connection.execute(
-        "INSERT INTO quarantine (received, topic, client, dialect, reason, detail, payload, size, digest)"
-        " VALUES (%s, 't', '', 'native', 'json', '', '', 0, '')",
+        "INSERT INTO quarantine (received, topic, client, dialect, reason, detail, payload, size)"
+        " VALUES (%s, 't', '', 'native', 'json', '', '', 0)",
         (now,),
     )
     readings = [Reading(now - timedelta(seconds=s), "d", "rssi", 1, Quality.GOOD, now) for s in (1, 20, 40, 70)]

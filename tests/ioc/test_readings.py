@@ -6,10 +6,21 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 
 from ioc.db.pool import Connection, edition
-from ioc.db.readings import admit_clock_off, all_latest, history, latest_of, store_readings
+from ioc.db.readings import (
+    SENT_AGAIN,
+    admit_clock_off,
+    all_latest,
+    begin_writing,
+    committed,
+    history,
+    latest_of,
+    newest_of,
+    store_readings,
+)
 from ioc.db.upkeep import roll_hours
 from ioc.model import Quality, Reading
 from tests.fix_stack import Database
@@ -27,9 +38,10 @@ def make_reading(device: str, ago_s: float, value: float, measure: str = "pm25")
     return Reading(NOW - timedelta(seconds=ago_s), device, measure, value, Quality.GOOD, NOW)
 
 
-def store(connection: Connection, *readings: Reading) -> int:
+def store(connection: Connection, *readings: Reading, all_new: bool = False) -> int:
     with connection.transaction():
-        return store_readings(connection, edition(connection), readings)
+        watermark = begin_writing(connection, edition(connection)).watermark
+        return store_readings(connection, readings, watermark, newest_of(readings), all_new=all_new)
 
 
 def test_store_readings_counts_what_is_new(connection: Connection, topic: str) -> None:
@@ -38,6 +50,30 @@ def test_store_readings_counts_what_is_new(connection: Connection, topic: str) -
     assert store(connection, first, first, make_reading(topic, 9, 2.0)) == 2
     assert store(connection, first, make_reading(topic, 8, 3.0)) == 1
     assert store(connection) == 0
+
+
+def test_store_readings_all_new(connection: Connection, topic: str) -> None:
+    """Taken to be new, readings are stored as well; a key that is there fails the whole, which then goes the careful way."""
+    first, second = make_reading(topic, 10, 1.0), make_reading(topic, 9, 2.0)
+    assert store(connection, first, all_new=True) == 1
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        store(connection, second, first, all_new=True)
+    assert [one.value for one in latest_of(connection, topic)] == [1.0]
+    assert store(connection, second, first) == 1
+    assert [one.value for one in latest_of(connection, topic)] == [2.0]
+
+
+def test_committed_of_a_transaction(db: Database, connection: Connection) -> None:
+    """What became of a transaction can be asked afterwards: not settled, come through, undone, or never heard of."""
+    with db.connect() as other:
+        with other.transaction():
+            xid = begin_writing(other, edition(other)).xid
+            assert committed(connection, xid) is None
+        assert committed(connection, xid) is True
+        with other.transaction(force_rollback=True):
+            undone = begin_writing(other, edition(other)).xid
+    assert committed(connection, undone) is False
+    assert committed(connection, str(int(undone) + 1_000_000)) is False
 
 
 def test_latest_is_the_newest_by_device_time(connection: Connection, topic: str) -> None:
@@ -78,6 +114,19 @@ def test_admit_clock_off_once(connection: Connection, topic: str) -> None:
     with connection.transaction():
         assert admit_clock_off(connection, [(again, wrong), (other, wrong + timedelta(seconds=1))]) == [other]
         assert admit_clock_off(connection, []) == []
+
+
+def test_admit_clock_off_of_a_clock_that_stands_still(connection: Connection, topic: str) -> None:
+    """A device that always states the same time loses nothing: another value, or the same one later, is another reading."""
+    wrong = datetime(1970, 1, 1, tzinfo=UTC)
+    readings = [make_reading(topic, 5 - n, value) for n, value in enumerate((1.0, 2.0, 2.0, 1.0))]
+    with connection.transaction():
+        admitted = admit_clock_off(connection, [(one, wrong) for one in readings])
+    assert admitted == [readings[0], readings[1], readings[3]]
+    soon = make_reading(topic, -SENT_AGAIN.total_seconds() + 10, 1.0)
+    later = make_reading(topic, -SENT_AGAIN.total_seconds() - 10, 1.0)
+    with connection.transaction():
+        assert admit_clock_off(connection, [(soon, wrong), (later, wrong)]) == [later]
 
 
 def test_history_of_a_day_in_buckets(connection: Connection, topic: str) -> None:

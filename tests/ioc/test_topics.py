@@ -66,17 +66,22 @@ def test_only_frames_carry_a_time():
         topics.build("a", "frame")
 
 
-@pytest.mark.parametrize("group", ["", "g"])
-def test_subscriptions_never_overlap(group):
-    """No topic matches two filters, or a message would arrive twice; with a group all but announcements are shared."""
-    subscribed = topics.subscriptions(group)
-    filters = [f.removeprefix("$share/g/") for f in subscribed]
-    for sample in ("ioc/d/telemetry", "ioc/d/state", "ioc/d/announce", "ioc/d/frame/1"):
-        assert sum(_matches(f, sample) for f in filters) == 1
-    assert not any(_matches(f, "ioc/d/command") for f in filters)
-    assert sum(f.startswith("$share/g/") for f in subscribed) == (3 if group else 0)
-
-
-def _matches(pattern, topic):
-    left, right = pattern.split("/"), topic.split("/")
-    return len(left) == len(right) and all(p in ("+", t) for p, t in zip(left, right, strict=True))
+@pytest.mark.parametrize(
+    ("wide", "narrow", "expected"),
+    [
+        ("a/b", "a/b", True),
+        ("a/+", "a/b", True),
+        ("a/+", "a/+", True),
+        ("a/+", "a/b/c", False),
+        ("a/+", "a/#", False),
+        ("a/b", "a/+", False),
+        ("a/#", "a", True),
+        ("a/#", "a/+/c", True),
+        ("#", "a/#", True),
+        ("+/b/#", "a/b/c/d", True),
+        ("a/b/c", "a/b", False),
+    ],
+)
+def test_covers(wide, narrow, expected):
+    """One filter covers another when all that the other matches is matched by it."""
+    assert topics.covers(wide, narrow) is expected

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from ioc.db.copy import DETECTION, DEVICE_STATE, store
 from ioc.db.pool import Connection, edition
-from ioc.db.readings import store_readings
+from ioc.db.readings import begin_writing, newest_of, store_readings
 from ioc.db.upkeep import chunks_ahead, retain, roll_hours, upkeep_once
 from ioc.model import Detection, DeviceState, Quality, Reading
 from ioc.settings import Settings
@@ -55,7 +55,7 @@ def make_reading(hours: float, *, device: str = "d", measure: str = "pm25", valu
 
 def write(connection: Connection, *readings: Reading) -> None:
     with connection.transaction():
-        store_readings(connection, "apache", readings)
+        store_readings(connection, readings, begin_writing(connection, "apache").watermark, newest_of(readings))
 
 
 def figures(connection: Connection, query: str) -> list[Any]:
@@ -228,8 +228,8 @@ def test_retain_drops_what_is_older_than_the_settings(connection: Connection) ->
         store(connection, DEVICE_STATE, [DeviceState(t, "d", "online", "", t) for t in (old, new)])
     for received in (old, new):
         connection.execute(
-            "INSERT INTO quarantine (received, topic, client, dialect, reason, detail, payload, size, digest)"
-            " VALUES (%s, 't', '', 'native', 'json', '', '', 0, '')",
+            "INSERT INTO quarantine (received, topic, client, dialect, reason, detail, payload, size)"
+            " VALUES (%s, 't', '', 'native', 'json', '', '', 0)",
             (received,),
         )
         connection.execute("INSERT INTO reading_clock_off VALUES ('d', 'pm25', %s, %s)", (received, received))

@@ -1,0 +1,67 @@
+"""What tells a redelivered message from a new one where nothing in it does: its delivery.
+
+A reading has its device's time, and storing it twice changes nothing. A message without a time, or one that goes to quarantine,
+has no such key. The broker repeats packet id and content when it delivers a message again, and uses the id for another message
+only after our acknowledgement; so the deliveries that were committed are kept, the last one of each packet id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from ingest.batch import Batch
+from ingest.message import Raw
+from ioc.db.pool import Connection
+
+#: Whose packet id, and which.
+_Key = tuple[str, int]
+
+
+def settle_deliveries(connection: Connection, client: str, batch: Batch) -> int:
+    """Drop from the batch what was committed before, and note the rest as committed; returns how many messages were dropped.
+
+    Must run inside the batch's transaction.
+    """
+    ours = {
+        origin: (batch.source(origin) or client, batch.messages[origin][2])
+        for origin in sorted(batch.undated)
+        if batch.messages[origin][2]
+    }
+    if not ours:
+        return 0
+    again = {origin: key for origin, key in ours.items() if batch.messages[origin][3]}
+    known = _committed(connection, set(again.values())) if again else {}
+    fresh: dict[_Key, bytes] = {}
+    dropped = set()
+    for origin, key in ours.items():
+        content = digest(batch.messages[origin])
+        if origin in again and content in (known.get(key), fresh.get(key)):
+            dropped.add(origin)
+        else:
+            fresh[key] = content
+    if dropped:
+        batch.drop(dropped)
+    keys = sorted(fresh)
+    connection.execute(
+        "INSERT INTO delivery (client, mid, digest) SELECT * FROM unnest(%s::text[], %s::int8[], %s::bytea[])"
+        " ON CONFLICT (client, mid) DO UPDATE SET digest = excluded.digest",
+        ([client for client, _ in keys], [mid for _, mid in keys], [fresh[key] for key in keys]),
+    )
+    return len(dropped)
+
+
+def digest(message: Raw) -> bytes:
+    """What two deliveries of one message share."""
+    topic, payload, _, _ = message
+    whole = hashlib.blake2b(len(topic).to_bytes(4), digest_size=16)
+    whole.update(topic)
+    whole.update(payload)
+    return whole.digest()
+
+
+def _committed(connection: Connection, keys: set[_Key]) -> dict[_Key, bytes]:
+    rows = connection.execute(
+        "SELECT client, mid, digest FROM delivery JOIN unnest(%s::text[], %s::int8[]) AS asked (client, mid) USING (client, mid)",
+        ([client for client, _ in keys], [mid for _, mid in keys]),
+    )
+    return {(client, mid): bytes(content) for client, mid, content in rows}

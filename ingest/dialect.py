@@ -1,0 +1,83 @@
+"""What a dialect is: the topics it takes, what decodes them, and how a lamp of it is told to be on, off or dimmed.
+
+A dialect knows formats alone. What may be stored is decided in `ingest.intake`, once for all of them. One thread decodes, so a
+dialect may keep what it has learnt (configurations, aliases) in plain dictionaries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+from ingest.intake import Intake
+from ingest.message import Outgoing
+from ioc.model import Device
+
+#: Decodes a payload of a device into an intake. Raises `RejectedError` when nothing of it can be stored.
+Handler = Callable[[str, bytes, Intake], None]
+
+
+class Route(NamedTuple):
+    """Where a message goes.
+
+    Attributes:
+        device: the id of the device the topic speaks of, "" when the payload tells.
+        dialect: name of the dialect, for quarantine and registration.
+        handle: what decodes the payload.
+        lasting: the same topic always goes this way, so that it need not be asked again.
+    """
+
+    device: str
+    dialect: str
+    handle: Handler
+    lasting: bool = True
+
+
+class Subscription(NamedTuple):
+    """A topic filter of a dialect.
+
+    Attributes:
+        filter: MQTT topic filter, without any share.
+        reach: when several processes run: `shared` among them; `first`: read by the first alone, because the order of messages or
+            what was said before decides what they mean; `every`: each gets all of them.
+        retained: retained messages are wanted, once a process; else what is retained was received when it was sent.
+    """
+
+    filter: str
+    reach: Literal["shared", "first", "every"] = "shared"
+    retained: bool = False
+
+
+class Dialect(Protocol):
+    """One way that devices speak.
+
+    Attributes:
+        name: stable key, stored with devices and quarantined messages.
+        prefix: what the ids of its devices begin with, before a dot; "" for the native one alone.
+        subscriptions: the topics it always takes; more may be asked for with `Intake.listen`.
+    """
+
+    name: str
+    prefix: str
+    subscriptions: Sequence[Subscription]
+
+    def route(self, topic: str) -> Route | None:
+        """Where a message of that topic goes; None when the topic is none of this dialect's.
+
+        Raises:
+            RejectedError: `topic`, when it is one of its own and breaks its grammar.
+        """
+        ...
+
+    def light(self, device: Device, level: float, order: int) -> Sequence[Outgoing]:
+        """The messages that tell a lamp to shine.
+
+        Args:
+            device: as registered; `attrs` holds what the dialect noted at discovery.
+            level: 0 off, 1 full, between them dimmed.
+            order: number of the command, for dialects whose answers name it.
+
+        Raises:
+            CommandError: this device cannot be told so, and why.
+        """
+        ...
