@@ -40,6 +40,10 @@ from ioc.service import Service, utc_now
 _INBOX_BYTES: Final = 64 * 1024 * 1024
 #: A batch of large payloads is full at this size.
 _BATCH_BYTES: Final = 16 * 1024 * 1024
+#: While more rows a second than this pour in, a batch may grow this many times older: each costs one commit, and each device one
+#: latest value a batch, however many readings it holds.
+_POURING_S: Final = 4000
+_POURING_FACTOR: Final = 6
 #: The committer looks this often whether sightings are due when nothing else comes.
 _IDLE_S: Final = 1.0
 
@@ -192,11 +196,13 @@ class Ingest:
         longest = self._settings.ingest_batch_ms / 1000
         until = time.monotonic() + _IDLE_S
         while not self._decoded and not self._is_full():
-            born, now = self._intake.batch.born, time.monotonic()
-            left = (until if born is None else born + longest) - now
-            if left <= 0:
+            batch, now = self._intake.batch, time.monotonic()
+            due = until if batch.born is None else batch.born + longest
+            if batch.born is not None and batch.rows > _POURING_S * max(now - batch.born, longest):
+                due = batch.born + _POURING_FACTOR * longest
+            if due <= now:
                 return False
-            self._changed.wait(left)
+            self._changed.wait(due - now)
         return self._decoded
 
     def _is_full(self) -> bool:

@@ -130,8 +130,8 @@ def _write_devices(connection: Connection, batch: Batch, registry: Registry) -> 
     if retired:
         changed += retire(connection, retired)
     changed += discover(connection, batch.discovered.values())
-    known = (registry.devices, batch.discovered)
-    unknown = [key for key in batch.seen if batch.announced.get(key) is None and not any(key in some for some in known)]
+    known, met, told = registry.devices, batch.discovered, batch.announced
+    unknown = [key for key in batch.seen if key not in known and key not in met and told.get(key) is None]
     if unknown:
         changed += register_unannounced(connection, unknown, NAME)
     return changed

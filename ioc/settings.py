@@ -41,7 +41,9 @@ class Settings(BaseSettings):
     metrics_port: int = Field(0, ge=0, le=65535, description="Prometheus port on loopback; 0 = none.")
 
     ingest_batch_rows: int = Field(5000, ge=1, le=100_000, description="Commit when a batch holds this many messages …")
-    ingest_batch_ms: int = Field(20, ge=1, le=5000, description="… or when its oldest message is this many ms old.")
+    ingest_batch_ms: int = Field(
+        20, ge=1, le=5000, description="… or when its oldest message is this many ms old (six times that under load)."
+    )
     ingest_inflight: int = Field(
         20_000, ge=20, le=65_535, description="QoS 1 messages the broker may hand out unacknowledged (receive maximum)."
     )
