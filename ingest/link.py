@@ -18,7 +18,8 @@ from ingest.dialect import Subscription
 from ingest.inbox import Inbox
 from ingest.message import Block, Outgoing, Raw
 from ingest.metrics import RECEIVED, RECONNECTS
-from ingest.mqtt import BlockClient, connect_properties, point_at
+from ingest.mqtt import BlockClient
+from ioc.mqtt import V5, Contact
 from ioc.service import Service, backoff, utc_now
 from ioc.topics import covers
 
@@ -48,12 +49,13 @@ class Link:
         settings = service.settings
         self._service = service
         self._inbox = inbox
-        self._client = BlockClient(client_id, self._on_block)
-        point_at(
-            self._client,
-            settings.require("mqtt_url"),
+        self._client = BlockClient(
+            Contact.of(settings),
+            client_id,
+            self._on_block,
             keepalive_s=KEEPALIVE_S,
-            properties=connect_properties(settings.ingest_inflight),
+            inflight=settings.ingest_inflight,
+            wants_retained=self._wants_retained,
         )
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
@@ -64,6 +66,8 @@ class Link:
         self._wanted: dict[str, bool] = {}
         self._listening: dict[str, bool] = {}
         self._asked: dict[int | None, list[str]] = {}
+        #: Filters of which retained messages are wanted over this connection.
+        self._retained: set[str] = set()
         self._outgoing: deque[Outgoing] = deque(maxlen=_MOST_OUTGOING)
         self._generation = 0
         self._asked_retained = False
@@ -206,10 +210,21 @@ class Link:
 
     def _subscribe(self, filters: Mapping[str, bool]) -> None:
         names = list(filters)
+        self._retained.update(name for name in names if filters[name])
         for at in range(0, len(names), _MOST_FILTERS):
             some = names[at : at + _MOST_FILTERS]
-            _, mid = self._client.subscribe([(name, _options(retained=filters[name])) for name in some])
+            if self._client.protocol is V5:
+                _, mid = self._client.subscribe([(name, _options(retained=filters[name])) for name in some])
+            else:
+                _, mid = self._client.subscribe([(name, 1) for name in some])
             self._asked[mid] = some
+
+    def _wants_retained(self, topic: bytes) -> bool:
+        """Whether a retained message is wanted that the broker hands over unasked, as MQTT 3.1.1 has it."""
+        name = topic.decode("utf-8", "replace")
+        return name in self._retained or any(
+            covers(one, name) for one in self._retained if one.endswith("#") or "+" in one
+        )
 
     def _rouse(self) -> None:
         with suppress(OSError):  # it is awake, its buffer full of calls; or it has ended
@@ -224,7 +239,7 @@ class Link:
     def _on_connect(
         self, client: paho.Client, userdata: Any, flags: paho.ConnectFlags, reason: Any, properties: Any
     ) -> None:
-        del client, userdata, properties
+        del userdata, properties
         self._unacknowledged = 0
         if reason.is_failure:
             self._service.degrade("mqtt", f"the broker refuses us: {reason}")
@@ -234,7 +249,9 @@ class Link:
         # Retained announcements are wanted once a process: the database may be a new one while the session is old. Nothing else
         # that is retained is wanted: it was received when it was sent.
         again = self._asked_retained and flags.session_present
-        self._asked = {}
+        if self._share and client.protocol is not V5:
+            self._service.log.warning("ingest_group needs a broker that has shared subscriptions with MQTT 3.1.1 too")
+        self._asked, self._retained = {}, set()
         self._listening = dict(self._wanted)
         standing = {
             (self._share if one.reach == "shared" else "") + one.filter: one.retained and not again

@@ -9,6 +9,9 @@ from prometheus_client import Counter, Gauge, Histogram
 _FAST: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
 RECEIVED: Final = Counter("ioc_ingest_messages_total", "MQTT messages received, redeliveries included.")
+RETAINED: Final = Counter(
+    "ioc_ingest_retained_total", "Retained messages passed over, which MQTT 3.1.1 brokers repeat at every subscription."
+)
 STORED: Final = Counter("ioc_ingest_readings_total", "Readings stored.")
 DUPLICATES: Final = Counter("ioc_ingest_duplicates_total", "Readings that were stored already.")
 QUARANTINED: Final = Counter("ioc_ingest_quarantined_total", "Messages sent to quarantine.", ["reason"])

@@ -1,7 +1,7 @@
 """paho, reading the socket in large blocks.
 
 paho reads each packet with three or more calls of recv and handles it under several locks: 12,000 messages/s. This client reads
-up to 256 KiB at once and takes PUBLISH packets apart itself; everything else of MQTT 5 stays paho's. It leans on names that paho
+up to 256 KiB at once and takes PUBLISH packets apart itself; everything else of MQTT stays paho's. It leans on names that paho
 keeps private (`_sock_recv`, `_in_packet`, `_packet_handle`, `_packet_queue`, `_loop_rc_handle`), which is why paho's version is
 pinned and `tests/ingest/test_mqtt.py` holds every kind of packet against it.
 """
@@ -13,20 +13,23 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.exception import MQTTException
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from ingest.message import Raw
-from ioc.broker import BrokerAddress
+from ingest.metrics import RETAINED
+from ioc.mqtt import V5, Client, Contact
 
 #: Bytes asked of the socket at once.
 BLOCK: Final = 262_144
 _PUBLISH: Final = 0x30
 _PUBACK: Final = 0x40
+#: Of a PUBLISH's first byte: it was kept by the broker, and comes because of a new subscription.
+_RETAIN: Final = 0x01
 #: How long the broker keeps our session, with what it could not hand over, while no ingest runs.
-SESSION_S: Final = 7 * 86_400
+SESSION_S: Final = 14 * 86_400
 
 
 class Blocks:
@@ -113,23 +116,63 @@ def published(first: int, body: bytes) -> Raw:
     return topic, body[at:], mid, bool(first & 8)
 
 
-class BlockClient(paho.Client):
+def published_311(first: int, body: bytes) -> Raw:
+    """Take an MQTT 3.1.1 PUBLISH apart, which has no properties.
+
+    Raises:
+        ValueError: the packet is cut off, or its QoS is none.
+    """
+    qos = first >> 1 & 3
+    if qos == 3:
+        raise ValueError("a PUBLISH of QoS 3")
+    at = 2 + (body[0] << 8 | body[1])
+    topic, mid = body[2:at], 0
+    if qos:
+        mid = body[at] << 8 | body[at + 1]
+        at += 2
+    if at > len(body):
+        raise ValueError("a PUBLISH shorter than its topic")
+    return topic, body[at:], mid, bool(first & 8)
+
+
+class BlockClient(Client):
     """A client whose `loop_read` takes everything the socket has, and delivers the messages of one read together.
 
     Messages go to `deliver`, never to `on_message`, and are acknowledged by `acknowledge` alone. For an outer event loop:
-    `loop_start` and `loop_forever` are not for it.
+    `loop_start` and `loop_forever` are not for it. Its session outlives it.
+
+    Args:
+        contact: the broker.
+        client_id: the name of the session.
+        deliver: takes the messages of one read, and how many bytes they were.
+        keepalive_s: the broker gives us up after one and a half times as long without a word.
+        inflight: how many messages an MQTT 5 broker may hand out before we acknowledge; to one of 3.1.1 that cannot be said.
+        wants_retained: topics of which retained messages are delivered. A subscription of MQTT 5 says by itself what is
+            wanted; to one of 3.1.1 the broker hands over every retained message each time, although it was received when it
+            was sent: those are acknowledged, counted and passed over.
     """
 
-    def __init__(self, client_id: str, deliver: Callable[[list[Raw], int], None]) -> None:
-        super().__init__(
-            CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            protocol=MQTTProtocolVersion.MQTTv5,
-            manual_ack=True,
-            reconnect_on_failure=False,
-        )
+    def __init__(
+        self,
+        contact: Contact,
+        client_id: str,
+        deliver: Callable[[list[Raw], int], None],
+        *,
+        keepalive_s: int,
+        inflight: int,
+        wants_retained: Callable[[bytes], bool] = lambda _topic: False,
+    ) -> None:
+        super().__init__(contact, client_id, clean=False, manual_ack=True, reconnect_on_failure=False)
         self._deliver = deliver
+        self._wants_retained = wants_retained
         self._blocks = Blocks()
+        self.connect_async(
+            contact.address.host,
+            contact.address.port,
+            keepalive=keepalive_s,
+            clean_start=False,
+            properties=connect_properties(inflight),
+        )
 
     def reconnect(self) -> MQTTErrorCode:
         """Connect again; what was read of the old connection's last packet is forgotten."""
@@ -153,10 +196,15 @@ class BlockClient(paho.Client):
             self._last_bytes_received = paho.time_func()
         messages: list[Raw] = []
         outcome = MQTTErrorCode.MQTT_ERR_SUCCESS
+        take, retained = (published, 0) if self._protocol is V5 else (published_311, _RETAIN)
         try:
             for first, body in self._blocks.feed(data):
                 if first & 0xF0 == _PUBLISH:
-                    messages.append(published(first, body))
+                    message = take(first, body)
+                    if first & retained and not self._wants_retained(message[0]):
+                        self._pass_over(message)
+                    else:
+                        messages.append(message)
                 else:
                     outcome = self._handle_other(first, body)
                     if outcome or self._sock is None:
@@ -182,6 +230,11 @@ class BlockClient(paho.Client):
         with self._msgtime_mutex:
             self._last_bytes_received = self._last_msg_out = paho.time_func()
 
+    def _pass_over(self, message: Raw) -> None:
+        RETAINED.inc()
+        if mid := message[2]:
+            self.acknowledge([mid])
+
     def _handle_other(self, first: int, body: bytes) -> MQTTErrorCode:
         self._in_packet = {
             "command": first,
@@ -205,14 +258,3 @@ def connect_properties(inflight: int) -> Properties:
     properties.SessionExpiryInterval = SESSION_S
     properties.ReceiveMaximum = inflight
     return properties
-
-
-def point_at(client: paho.Client, url: str, *, keepalive_s: int, properties: Properties) -> None:
-    """Tell a client where its broker is: `mqtt://` or `mqtts://`, with user and password if it wants them.
-
-    Raises:
-        SettingsError: the URL is another.
-    """
-    address = BrokerAddress.parse(url)
-    address.enter(client)
-    client.connect_async(address.host, address.port, keepalive=keepalive_s, clean_start=False, properties=properties)

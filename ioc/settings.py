@@ -35,6 +35,11 @@ class Settings(BaseSettings):
     )
     database_url: str = Field("", description="PostgreSQL URL of a real TimescaleDB; empty = the embedded one.")
     mqtt_url: str = Field("", description="mqtt://user:password@host:port of a real broker; empty = the embedded one.")
+    mqtt_version: Literal["5", "3.1.1", "auto"] = Field(
+        "auto",
+        description="MQTT version spoken with the broker; auto = 5, and 3.1.1 where the broker does not know 5."
+        " 3.1.1 has no shared subscriptions (ingest_group): some brokers have them all the same.",
+    )
     redis_url: str = Field("", description="redis:// or unix:// URL of a real Redis; empty = the embedded one.")
     language: Literal["vi", "en"] = Field("vi", description="Language of a page that names none.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")

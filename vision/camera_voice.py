@@ -8,11 +8,10 @@ from typing import Any, Final
 
 import msgspec
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from ioc import topics
-from ioc.broker import BrokerAddress
 from ioc.model import State
+from ioc.mqtt import Client, Contact
 
 #: So long the broker may take to hand over a retained announcement of the camera; then it has none.
 _RETAINED_S: Final = 1.0
@@ -24,23 +23,21 @@ class CameraVoice:
 
     Raises:
         TopicError: the camera's id breaks the grammar of topics.
-        SettingsError: the broker's URL is none.
     """
 
-    def __init__(self, camera: str, mqtt_url: str) -> None:
+    def __init__(self, camera: str, contact: Contact) -> None:
         self.camera = camera
         self._announce_topic = topics.build(camera, "announce")
         self._state_topic = topics.build(camera, "state")
         self._state: bytes | None = None
         self._announcing: threading.Timer | None = None
-        self._client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id=f"capture-{camera}", protocol=MQTTProtocolVersion.MQTTv5
-        )
+        self._client = Client(contact, f"capture-{camera}")
         self._client.will_set(self._state_topic, _LAST_WILL, qos=1)
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message
         self._client.reconnect_delay_set(1, 30)
-        _connect(self._client, mqtt_url)
+        # It connects, and connects again, in its own thread.
+        self._client.connect_async(contact.address.host, contact.address.port, keepalive=20)
         self._client.loop_start()
 
     @property
@@ -91,14 +88,3 @@ class CameraVoice:
     def _announce(self) -> None:
         said = msgspec.json.encode({"kind": "camera", "name": self.camera, "attrs": {"source": "capture"}})
         self._client.publish(self._announce_topic, said, qos=1, retain=True)
-
-
-def _connect(client: paho.Client, url: str) -> None:
-    """Let a client connect, and connect again, in its own thread.
-
-    Raises:
-        SettingsError: the URL is none of a broker.
-    """
-    address = BrokerAddress.parse(url)
-    address.enter(client)
-    client.connect_async(address.host, address.port, keepalive=20)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from ioc.errors import SourceError
+from ioc.mqtt import Contact
 from ioc.service import LogOnce, Service, backoff, run
 from ioc.settings import Settings
 from vision.address import Network, networks, pin, redacted
@@ -36,7 +37,7 @@ Frames = AsyncIterator[tuple[int, bytes]]
 class Camera:
     """One captured camera: its source, its voice, and how it goes."""
 
-    def __init__(self, camera: str, source: str, service: Service, allow: list[Network]) -> None:
+    def __init__(self, camera: str, source: str, service: Service, allow: list[Network], contact: Contact) -> None:
         self.camera = camera
         self.online = False
         self.recent: deque[float] = deque(maxlen=1000)
@@ -46,7 +47,7 @@ class Camera:
         self._settings = service.settings
         self._stopping = service.stopping
         self._log = LogOnce(service.log, f"camera {camera} ({redacted(source) if '://' in source else source})")
-        self.voice = CameraVoice(camera, self._settings.require("mqtt_url"))
+        self.voice = CameraVoice(camera, contact)
 
     async def follow(self) -> None:
         """Take pictures until cancelled; a source that fails is tried again, with growing, jittered pauses."""
@@ -135,7 +136,11 @@ async def capture(service: Service) -> None:
     allow = networks(settings.capture_allow)
     cameras: list[Camera] = []
     try:
-        cameras += [Camera(camera, source, service, allow) for camera, source in settings.capture_sources.items()]
+        if settings.capture_sources:
+            contact = Contact.of(settings)
+            cameras += [
+                Camera(camera, source, service, allow, contact) for camera, source in settings.capture_sources.items()
+            ]
         service.figures = lambda: figures(cameras)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one.follow(), name=one.camera) for one in cameras]

@@ -9,7 +9,7 @@ import typer
 
 from ingest.simulator import city, storm
 from ingest.simulator.service import Simulation
-from ioc.broker import BrokerAddress
+from ioc.mqtt import Contact
 from ioc.service import configure_logging
 from ioc.service import run as run_service
 from ioc.settings import Settings
@@ -31,10 +31,10 @@ def run(
     """Run the city until Ctrl-C. It speaks to the broker of the settings: IOC_MQTT_URL, or the embedded one."""
     settings = Settings.load()
     configure_logging(settings.log_level)
-    address = BrokerAddress.parse(settings.require("mqtt_url"))
+    contact = Contact.of(settings)
 
     async def live() -> None:
-        simulation = Simulation(city.build(seed, lamps), address, speed=speed, history_h=history)
+        simulation = Simulation(city.build(seed, lamps), contact, speed=speed, history_h=history)
         await simulation.run(settings.home / "media", settings.data_dir)
 
     asyncio.run(live())
@@ -48,7 +48,7 @@ def tell_storm(
     """Tell a running city a story: tide, rain, flood, jam, a lamp circuit lost, a camera lost, recovery."""
     settings = Settings.load()
     configure_logging(settings.log_level)
-    asyncio.run(storm.tell(BrokerAddress.parse(settings.require("mqtt_url")), minutes * 60, language))
+    asyncio.run(storm.tell(Contact.of(settings), minutes * 60, language))
 
 
 def main() -> None:

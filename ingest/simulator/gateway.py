@@ -13,7 +13,7 @@ from ingest.simulator.footage import Clip
 from ingest.simulator.link import Link, Will
 from ingest.simulator.world import Values
 from ioc import topics
-from ioc.broker import BrokerAddress
+from ioc.mqtt import Contact
 from ioc.service import LogOnce
 
 #: What a gateway introduces before it lets the loop breathe.
@@ -28,7 +28,7 @@ class Gateway:
 
     def __init__(
         self,
-        address: BrokerAddress,
+        contact: Contact,
         name: str,
         sites: Sequence[Site],
         *,
@@ -48,7 +48,7 @@ class Gateway:
         self._seq = dict.fromkeys((site.id for site in sites), 0)
         self._introducing: asyncio.Task[None] | None = None
         will = Will(topics.build(owner.id, "state"), messages.state("offline", "lwt")) if owner else None
-        self.link = Link(address, f"sim-{name}", on_up=self._up, lost=lost, will=will)
+        self.link = Link(contact, f"sim-{name}", on_up=self._up, lost=lost, will=will)
 
     def _up(self) -> None:
         self._known = True
@@ -122,8 +122,8 @@ class Gateway:
 class Connector:
     """Makes the gateways of a city on one broker; ``boot`` names this run in every reading."""
 
-    def __init__(self, address: BrokerAddress, boot: str, lost: LogOnce) -> None:
-        self._gateway = partial(Gateway, address, boot=boot, lost=lost)
+    def __init__(self, contact: Contact, boot: str, lost: LogOnce) -> None:
+        self._gateway = partial(Gateway, contact, boot=boot, lost=lost)
 
     def city(self, city: City) -> tuple[Gateway, ...]:
         """One gateway per cabinet and per sensor, and one per ward for its bins."""

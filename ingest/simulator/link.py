@@ -14,11 +14,11 @@ from typing import Final
 
 import msgspec
 from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from ioc.broker import BrokerAddress
+from ioc.mqtt import Client, Contact
 from ioc.service import LogOnce, backoff
 
 KEEPALIVE_S: Final = 45
@@ -39,7 +39,7 @@ class Link:
     """A connection that stays up until it is closed.
 
     Args:
-        address: the broker.
+        contact: the broker.
         client_id: unique on the broker.
         on_up: called on the loop each time the connection is there.
         will: last will, or None.
@@ -50,7 +50,7 @@ class Link:
 
     def __init__(
         self,
-        address: BrokerAddress,
+        contact: Contact,
         client_id: str,
         *,
         on_up: Callable[[], None],
@@ -62,7 +62,7 @@ class Link:
         self.up = asyncio.Event()
         self.dropped = 0
         self._loop = asyncio.get_running_loop()
-        self._address = address
+        self._contact = contact
         self._on_up = on_up
         self._lost = lost
         self._on_message = on_message
@@ -74,10 +74,9 @@ class Link:
         self._client = self._make_client(client_id, will)
 
     def _make_client(self, client_id: str, will: Will | None) -> mqtt.Client:
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5)
+        client = Client(self._contact, client_id)
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_queued_messages_set(BUFFERED)
-        self._address.enter(client)
         if will is not None:
             client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         client.on_connect = self._connected
@@ -109,7 +108,8 @@ class Link:
                 await asyncio.sleep(next(waits))
 
     def _connect(self) -> None:
-        self._client.connect(self._address.host, self._address.port, KEEPALIVE_S)
+        address = self._contact.address
+        self._client.connect(address.host, address.port, KEEPALIVE_S)
 
     def _reconnect(self) -> None:
         self._client.reconnect()

@@ -19,7 +19,7 @@ from ingest.simulator.gateway import Connector, Gateway
 from ingest.simulator.link import Link, Will
 from ingest.simulator.noise import unit
 from ingest.simulator.world import REPORT_S, Values, sample
-from ioc.broker import BrokerAddress
+from ioc.mqtt import Contact
 from ioc.service import Log, LogOnce
 
 #: Connections are opened this far apart, so that a start is no storm on the broker.
@@ -50,9 +50,9 @@ class Clock(msgspec.Struct, frozen=True):
 class Simulation:
     """One city on one broker, from start to stop."""
 
-    def __init__(self, city: City, address: BrokerAddress, *, speed: float = 1.0, history_h: float = 0.0) -> None:
+    def __init__(self, city: City, contact: Contact, *, speed: float = 1.0, history_h: float = 0.0) -> None:
         self._city = city
-        self._address = address
+        self._contact = contact
         self._clock = Clock(time.time(), speed)
         self._history_h = history_h
         self._log: Log = structlog.get_logger().bind(service="simulator")
@@ -64,7 +64,7 @@ class Simulation:
         self._failure: BaseException | None = None
         self._status = Status(city.seed, city.wish, len(city.sites), ())
         self._control = self._control_link()
-        self._connector = Connector(address, format(int(self._clock.start * 1000), "x"), self._lost)
+        self._connector = Connector(contact, format(int(self._clock.start * 1000), "x"), self._lost)
         self.sent = 0
 
     async def run(self, media: Path, data: Path) -> None:
@@ -96,7 +96,7 @@ class Simulation:
     def _control_link(self) -> Link:
         """The simulator's own connection: it says that it runs, and listens for stories."""
         return Link(
-            self._address,
+            self._contact,
             "sim-control",
             on_up=self._say_status,
             lost=self._lost,

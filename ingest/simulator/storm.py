@@ -22,9 +22,9 @@ from ingest.simulator.effects import CONTROL_TOPIC, STATUS_TOPIC, Control, Effec
 from ingest.simulator.link import Link
 from ingest.simulator.world import Values, sample
 from ioc import topics
-from ioc.broker import BrokerAddress
 from ioc.catalog import Label, measure
 from ioc.errors import BrokerError, TopicError
+from ioc.mqtt import Contact
 from ioc.service import LogOnce
 
 #: Where the storm is worst: Thảo Điền, in the ward of An Khánh.
@@ -168,12 +168,12 @@ class _Telemetry(msgspec.Struct):
 class _Teller:
     """The story's own connection, and what it has heard."""
 
-    def __init__(self, address: BrokerAddress) -> None:
+    def __init__(self, contact: Contact) -> None:
         self.status: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
         self.readings: dict[str, Values] = {}
         self._news = asyncio.Event()
         self.link = Link(
-            address,
+            contact,
             f"storm-{time.time_ns():x}",
             on_up=lambda: None,
             lost=LogOnce(structlog.get_logger(), "broker"),
@@ -205,7 +205,7 @@ class _Teller:
         self.link.publish(CONTROL_TOPIC, msgspec.json.encode(Control(effects)))
 
 
-async def tell(address: BrokerAddress, length: float, language: Literal["vi", "en", "both"]) -> None:
+async def tell(contact: Contact, length: float, language: Literal["vi", "en", "both"]) -> None:
     """Tell the story on the city that runs on this broker, printing it as it happens.
 
     Raises:
@@ -214,14 +214,14 @@ async def tell(address: BrokerAddress, length: float, language: Literal["vi", "e
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    teller = _Teller(address)
+    teller = _Teller(contact)
     running = asyncio.create_task(teller.link.run())
     try:
         try:
             status = await asyncio.wait_for(teller.status, HELLO_S)
         except TimeoutError:
             raise BrokerError(
-                f"no simulator answers at {address.host}:{address.port}; start one with `python -m ingest.simulator run`"
+                f"no simulator answers at {contact}; start one with `python -m ingest.simulator run`"
             ) from None
         city = layout.build(status.seed, status.wish)
         cast = choose(city, status.showing)

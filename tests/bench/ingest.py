@@ -32,13 +32,15 @@ from rich.console import Console
 from rich.table import Table
 
 from ingest.message import Raw
-from ingest.mqtt import BlockClient, connect_properties, point_at
+from ingest.mqtt import BlockClient
+from ioc.broker import BrokerAddress
 from ioc.catalog import KINDS
 from ioc.db.copy import READING, store
 from ioc.db.migrate import migrate
 from ioc.db.pool import Connection, connect
 from ioc.live import Live
 from ioc.model import Reading, ReadingsChanged
+from ioc.mqtt import Contact
 from ioc.stack.embedded import Stack
 from ioc.stack.home import Home
 from tests.flood import Flood
@@ -164,8 +166,7 @@ def throw_away(url: str, port: int, name: str) -> tuple[float, float]:
         client.subscribe([("thrown/+/telemetry", SubscribeOptions(qos=1))])
 
     granted: list[bool] = []
-    client = BlockClient(name, deliver)
-    point_at(client, url, keepalive_s=60, properties=connect_properties(20_000))
+    client = BlockClient(Contact(BrokerAddress.parse(url)), name, deliver, keepalive_s=60, inflight=20_000)
     client.on_connect = subscribe
     client.on_subscribe = lambda *rest: granted.append(True)
     client.reconnect()

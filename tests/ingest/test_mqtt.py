@@ -13,15 +13,15 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from ingest.mqtt import BLOCK, Blocks, point_at, published
-from ioc.errors import SettingsError
+from ingest.message import Raw
+from ingest.mqtt import BLOCK, Blocks, published, published_311
 
 
 class Wire(paho.Client):
     """paho as a writer of packets: what it would send is kept."""
 
-    def __init__(self) -> None:
-        super().__init__(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    def __init__(self, version: MQTTProtocolVersion) -> None:
+        super().__init__(CallbackAPIVersion.VERSION2, protocol=version)
         self.written: list[bytes] = []
 
     def _packet_queue(self, command, packet, mid, qos, info=None):  # type: ignore[no-untyped-def]
@@ -29,12 +29,27 @@ class Wire(paho.Client):
         return paho.MQTT_ERR_SUCCESS
 
 
-def make_publish(topic: str, payload: bytes, mid: int, *, dup: bool = False, qos: int = 1, user: str = "") -> bytes:
+V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
+READERS = {V5: published, V311: published_311}
+each_version = pytest.mark.parametrize("version", READERS)
+
+
+def make_publish(
+    topic: str,
+    payload: bytes,
+    mid: int,
+    *,
+    dup: bool = False,
+    qos: int = 1,
+    user: str = "",
+    version: MQTTProtocolVersion = V5,
+) -> bytes:
     """A PUBLISH as paho writes it."""
-    wire = Wire()
+    wire = Wire(version)
     wire._sock = object()  # type: ignore[assignment]
-    properties = Properties(PacketTypes.PUBLISH)
+    properties = None
     if user:
+        properties = Properties(PacketTypes.PUBLISH)
         properties.UserProperty = ("from", user)
     wire._send_publish(mid, topic.encode(), payload, qos, False, dup, None, properties)
     wire._sock = None
@@ -52,13 +67,17 @@ messages = st.lists(
 )
 
 
+@each_version
 @given(messages, st.lists(st.integers(1, 200), max_size=40))
-def test_blocks_cut_anywhere(sent: list[tuple[str, bytes, int, bool]], cuts: list[int]) -> None:
+def test_blocks_cut_anywhere(
+    version: MQTTProtocolVersion, sent: list[tuple[str, bytes, int, bool]], cuts: list[int]
+) -> None:
     """Wherever the stream is cut, the same messages come out, in order."""
-    stream = b"".join(make_publish(topic, payload, mid, dup=dup) for topic, payload, mid, dup in sent)
-    blocks, got, at = Blocks(), [], 0
+    stream = b"".join(make_publish(topic, payload, mid, dup=dup, version=version) for topic, payload, mid, dup in sent)
+    blocks, at = Blocks(), 0
+    got: list[Raw] = []
     for cut in [*cuts, len(stream)]:
-        got += [published(first, body) for first, body in blocks.feed(stream[at : at + cut])]
+        got += [READERS[version](first, body) for first, body in blocks.feed(stream[at : at + cut])]
         at += cut
     assert got == [(topic.encode(), payload, mid, dup) for topic, payload, mid, dup in sent]
 
@@ -80,13 +99,16 @@ def test_published_with_properties_and_qos_0() -> None:
     assert published(first, body) == (b"a/b", b"payload", 7, False)
     ((first, body),) = Blocks().feed(make_publish("a", b"p", 0, qos=0))
     assert published(first, body) == (b"a", b"p", 0, False)
+    ((first, body),) = Blocks().feed(make_publish("a", b"p", 0, qos=0, version=V311))
+    assert published_311(first, body) == (b"a", b"p", 0, False)
 
 
+@each_version
 @given(st.integers(0, 15), st.binary(max_size=40))
-def test_published_from_anything(low: int, body: bytes) -> None:
+def test_published_from_anything(version: MQTTProtocolVersion, low: int, body: bytes) -> None:
     """A broken packet is told by ValueError or IndexError alone, which the client takes for a protocol fault."""
     try:
-        topic, _, _, _ = published(0x30 | low, body)
+        topic, _, _, _ = READERS[version](0x30 | low, body)
     except (ValueError, IndexError):
         return
     assert len(topic) <= len(body)
@@ -96,13 +118,6 @@ def test_blocks_endless_length() -> None:
     """A length of five bytes is no MQTT."""
     with pytest.raises(ValueError, match="four bytes"):
         Blocks().feed(struct.pack("7B", 0x30, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1))
-
-
-@pytest.mark.parametrize("url", ["http://h", "mqtt://", "mqtt://h:port", "h:1883"])
-def test_point_at_bad_url(url: str) -> None:
-    """A URL that is none of ours is told as a setting, and its password is not."""
-    with pytest.raises(SettingsError, match="mqtt_url"):
-        point_at(Wire(), url, keepalive_s=10, properties=Properties(PacketTypes.CONNECT))
 
 
 def test_paho_is_the_one_that_was_read() -> None:

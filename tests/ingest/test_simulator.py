@@ -33,6 +33,7 @@ from ioc import topics
 from ioc.broker import BrokerAddress
 from ioc.errors import BrokerError, SettingsError
 from ioc.geo import ward_at
+from ioc.mqtt import Contact
 
 if TYPE_CHECKING:
     from tests.fix_stack import BrokerServer
@@ -410,7 +411,7 @@ def test_storm_without_a_simulator_says_what_to_start(broker: BrokerServer, monk
     """A story needs a city."""
     monkeypatch.setattr(storm, "HELLO_S", 1.0)
     with pytest.raises(BrokerError, match=r"python -m ingest\.simulator run"):
-        asyncio.run(storm.tell(BrokerAddress.parse(broker.url), 60, "en"))
+        asyncio.run(storm.tell(Contact(BrokerAddress.parse(broker.url)), 60, "en"))
 
 
 @pytest.mark.parametrize("url", ["http://x", "mqtt://", "tcp://127.0.0.1:1883"])
