@@ -142,7 +142,7 @@ class Batch:
         return self._received[bisect_right(self._starts, origin) - 1]
 
     def source(self, origin: int) -> str:
-        """Whose packet id the message of that index has; "" = the broker session's."""
+        """Whose packet id the message of that index has."""
         return self._sources[bisect_right(self._starts, origin) - 1]
 
     def drop(self, origins: set[int]) -> None:

@@ -8,6 +8,8 @@ from typing import Any, Final
 from ingest.values import shorten
 from ioc.errors import RejectedError
 
+#: Processes that may give receive times at once: each takes every so many-th microsecond, starting with its own.
+LANES: Final = 32
 #: 9999-12-31: the last day a datetime can hold.
 _LAST_MS: Final = 253_402_300_799_999
 
@@ -41,9 +43,10 @@ class Clocks:
     receive time they would be one key. Each takes the next free microsecond.
     """
 
-    def __init__(self, *, ahead_s: float, behind_s: float) -> None:
+    def __init__(self, *, ahead_s: float, behind_s: float, lane: int = 0) -> None:
         self._ahead_ms = ahead_s * 1000
         self._behind_ms = behind_s * 1000
+        self._lane = lane % LANES
         self._last: dict[tuple[str, str], datetime] = {}
 
     def believed(self, received: datetime) -> tuple[float, float]:
@@ -52,9 +55,11 @@ class Clocks:
         return now - self._behind_ms, now + self._ahead_ms
 
     def free_time(self, device: str, measure: str, received: datetime) -> datetime:
-        """The receive time, moved to a microsecond that no earlier such reading of this measure has taken."""
+        """The receive time, moved to a microsecond that no earlier such reading of this measure has taken, in no process."""
         key = (device, measure)
         last = self._last.get(key)
-        time = received if last is None or last < received else last + timedelta(microseconds=1)
+        time = received.replace(microsecond=received.microsecond // LANES * LANES + self._lane)
+        if last is not None and last >= time:
+            time = last + timedelta(microseconds=LANES)
         self._last[key] = time
         return time

@@ -36,9 +36,8 @@ PATIENCE_S: Final = 8.0
 class Committer:
     """Holds the one writing connection; used by one thread at a time."""
 
-    def __init__(self, service: Service, client: str) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
-        self._client = client
         self._connection: Connection | None = None
         self._edition: Edition = "apache"
         self._stop_at: float | None = None
@@ -109,9 +108,7 @@ class Committer:
 
     def _write(self, batch: Batch, sights: Sequence[Sight], attempt: Attempt) -> Outcome:
         connection = self._connected()
-        store = partial(
-            write, connection, self._edition, batch, self.registry, sights, client=self._client, attempt=attempt
-        )
+        store = partial(write, connection, self._edition, batch, self.registry, sights, attempt=attempt)
         # Where nothing was sent twice lately, nothing will be: then the quick way is worth the try.
         all_new = time.monotonic() > self._careful_until
         try:

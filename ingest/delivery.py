@@ -17,13 +17,13 @@ from ioc.db.pool import Connection
 _Key = tuple[str, int]
 
 
-def settle_deliveries(connection: Connection, client: str, batch: Batch) -> int:
+def settle_deliveries(connection: Connection, batch: Batch) -> int:
     """Drop from the batch what was committed before, and note the rest as committed; returns how many messages were dropped.
 
     Must run inside the batch's transaction.
     """
     ours = {
-        origin: (batch.source(origin) or client, batch.messages[origin][2])
+        origin: (batch.source(origin), batch.messages[origin][2])
         for origin in sorted(batch.undated)
         if batch.messages[origin][2]
     }

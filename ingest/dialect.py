@@ -6,13 +6,15 @@ dialect may keep what it has learnt (configurations, aliases) in plain dictionar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Literal, NamedTuple, Protocol
 
 from ingest.intake import Intake
 from ingest.message import Outgoing
 from ioc.model import Device
 
+#: The shared-subscription group of several processes, where the settings name none.
+GROUP: Final = "ingest"
 #: Decodes a payload of a device into an intake. Raises `RejectedError` when nothing of it can be stored.
 Handler = Callable[[str, bytes, Intake], None]
 
@@ -46,6 +48,38 @@ class Subscription(NamedTuple):
     filter: str
     reach: Literal["shared", "first", "every"] = "shared"
     retained: bool = False
+
+
+class Filters(NamedTuple):
+    """What a process subscribes to.
+
+    Attributes:
+        standing: filter → whether its retained messages are wanted.
+        unwanted: filters that the session may hold from another time, when the process shared its work otherwise.
+    """
+
+    standing: dict[str, bool]
+    unwanted: tuple[str, ...]
+
+
+def filters(subscriptions: Iterable[Subscription], group: str, *, first: bool) -> Filters:
+    """The filters of one process.
+
+    Args:
+        subscriptions: of all dialects.
+        group: the shared-subscription group, "" for a process that is alone.
+        first: it reads what one process alone must read.
+    """
+    standing: dict[str, bool] = {}
+    known: list[str] = []
+    for one in subscriptions:
+        shared = f"$share/{group or GROUP}/{one.filter}"
+        known += [one.filter, shared]
+        if not group or one.reach == "every" or (one.reach == "first" and first):
+            standing[one.filter] = one.retained
+        elif one.reach == "shared":
+            standing[shared] = one.retained
+    return Filters(standing, tuple(name for name in known if name not in standing))
 
 
 class Dialect(Protocol):

@@ -9,12 +9,13 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import count
 from typing import Any, Final
 
 import paho.mqtt.client as paho
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from ingest.dialect import Subscription
+from ingest.dialect import Filters
 from ingest.inbox import Inbox
 from ingest.message import Block, Outgoing, Raw
 from ingest.metrics import RECEIVED, RECONNECTS
@@ -26,6 +27,8 @@ from ioc.topics import covers
 KEEPALIVE_S: Final = 20
 #: What a message takes in memory beside its bytes.
 _OVERHEAD: Final = 250
+#: Every connection of this process has a number of its own, so that an acknowledgement finds the one it belongs to.
+_GENERATIONS: Final = count(1)
 _FULL_POLL_S: Final = 0.01
 #: The socket is read this often at most.
 _BREATH_S: Final = 0.002
@@ -44,7 +47,7 @@ class Link:
     """
 
     def __init__(
-        self, service: Service, client_id: str, inbox: Inbox, subscriptions: Sequence[Subscription], group: str = ""
+        self, service: Service, client_id: str, inbox: Inbox, filters: Filters, *, leaving_after_s: float | None = None
     ) -> None:
         settings = service.settings
         self._service = service
@@ -60,16 +63,19 @@ class Link:
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe
-        self._share = f"$share/{group}/" if group else ""
-        self._subscriptions = tuple(subscriptions)
+        self._client_id = client_id
+        self._filters = filters
+        self._leaving_after_s = leaving_after_s
         #: Filters asked for beside those, and what the broker was last told of them.
         self._wanted: dict[str, bool] = {}
+        self._given: Mapping[str, bool] = {}
         self._listening: dict[str, bool] = {}
         self._asked: dict[int | None, list[str]] = {}
         #: Filters of which retained messages are wanted over this connection.
         self._retained: set[str] = set()
         self._outgoing: deque[Outgoing] = deque(maxlen=_MOST_OUTGOING)
         self._generation = 0
+        self._taken_up = False
         self._asked_retained = False
         self._connected = False
         self._acks: deque[tuple[int, Sequence[int]]] = deque()
@@ -97,11 +103,12 @@ class Link:
 
     def listen(self, wanted: Mapping[str, bool]) -> None:
         """Also take these topics (filter → whether its retained message is wanted), and no longer those asked for before."""
-        if wanted != self._wanted:
+        if wanted is not self._given:
+            self._given = wanted
             self._wanted = {
                 name: retained
                 for name, retained in wanted.items()
-                if not any(covers(known.filter, name) for known in self._subscriptions)
+                if not any(covers(known, name) for known in self._filters.standing)
             }
             self._rouse()
 
@@ -125,7 +132,7 @@ class Link:
         waits = backoff()
         while not self._ending.is_set():
             try:
-                self._generation += 1
+                self._generation = next(_GENERATIONS)
                 self._client.reconnect()
                 began = time.monotonic()
                 self._serve()
@@ -144,7 +151,8 @@ class Link:
         paused = pinged = 0.0
         while (sock := client.socket()) is not None:
             now = time.monotonic()
-            if self._ending.is_set():
+            if self._ending.is_set() or self._is_left(now):
+                self._ending.set()
                 self._send_acks()
                 client.disconnect()
                 client.loop_write()
@@ -226,12 +234,21 @@ class Link:
             covers(one, name) for one in self._retained if one.endswith("#") or "+" in one
         )
 
+    def _is_left(self, now: float) -> bool:
+        """Whether all that waited in a session that is being left was fetched and committed."""
+        return (
+            self._leaving_after_s is not None
+            and self._connected
+            and not self._unacknowledged
+            and now - self._read_at > self._leaving_after_s
+        )
+
     def _rouse(self) -> None:
         with suppress(OSError):  # it is awake, its buffer full of calls; or it has ended
             self._wake.send(b"\0")
 
     def _on_block(self, messages: list[Raw], size: int) -> None:
-        self._inbox.put(Block(self._generation, utc_now(), messages, size + _OVERHEAD * len(messages)))
+        self._inbox.put(Block(self._generation, utc_now(), messages, size + _OVERHEAD * len(messages), self._client_id))
         self._unacknowledged += sum(1 for message in messages if message[2])
         self.received += len(messages)
         RECEIVED.inc(len(messages))
@@ -249,15 +266,16 @@ class Link:
         # Retained announcements are wanted once a process: the database may be a new one while the session is old. Nothing else
         # that is retained is wanted: it was received when it was sent.
         again = self._asked_retained and flags.session_present
-        if self._share and client.protocol is not V5:
+        if client.protocol is not V5 and any(name.startswith("$share/") for name in self._filters.standing):
             self._service.log.warning("ingest_group needs a broker that has shared subscriptions with MQTT 3.1.1 too")
         self._asked, self._retained = {}, set()
+        if flags.session_present and not self._taken_up and self._filters.unwanted:
+            client.unsubscribe(list(self._filters.unwanted))
+        self._taken_up = True
+        self._read_at = time.monotonic()
         self._listening = dict(self._wanted)
-        standing = {
-            (self._share if one.reach == "shared" else "") + one.filter: one.retained and not again
-            for one in self._subscriptions
-        }
-        self._subscribe(standing | {name: retained and not again for name, retained in self._listening.items()})
+        wanted = self._filters.standing | self._listening
+        self._subscribe({name: retained and not again for name, retained in wanted.items()})
 
     def _on_subscribe(self, client: paho.Client, userdata: Any, mid: int, reasons: list[Any], properties: Any) -> None:
         del client, userdata, properties

@@ -17,7 +17,7 @@ class Block(NamedTuple):
         generation: the connection they came over; they may be acknowledged over that one alone. 0 = nobody waits for it.
         received: when they were read.
         size: bytes they hold in memory.
-        source: whose packet ids these are, where they are not those of the broker session.
+        source: whose packet ids these are: the client id of the session.
     """
 
     generation: int

@@ -22,11 +22,13 @@ from ingest.batch import Batch
 from ingest.clock import Clocks
 from ingest.committer import PATIENCE_S, Committer
 from ingest.decode import Decoder
+from ingest.dialect import GROUP, filters
 from ingest.dialects import all_dialects
 from ingest.errands import Errands
-from ingest.identity import client_id
+from ingest.identity import Identity, identity
 from ingest.inbox import Inbox
 from ingest.intake import Intake
+from ingest.leftovers import Leftovers
 from ingest.link import Link
 from ingest.message import Block
 from ingest.metrics import QUEUE
@@ -36,6 +38,7 @@ from ingest.store import Outcome
 from ioc.errors import IocError
 from ioc.live import Live
 from ioc.service import Service, utc_now
+from ioc.settings import Settings
 
 _INBOX_BYTES: Final = 64 * 1024 * 1024
 #: A batch of large payloads is full at this size.
@@ -51,18 +54,28 @@ _IDLE_S: Final = 1.0
 class Ingest:
     """Everything between one broker session and the database."""
 
-    def __init__(self, service: Service, client: str, live: Live) -> None:
+    def __init__(self, service: Service, who: Identity, live: Live) -> None:
         settings = service.settings
+        processes = settings.ingest_processes
+        self._is_first = who.number == 1 and settings.ingest_first
         self._service = service
         self._settings = settings
         self._inbox = Inbox(most_bytes=_INBOX_BYTES, most_messages=settings.ingest_inflight)
         dialects = all_dialects()
-        subscriptions = [one for dialect in dialects for one in dialect.subscriptions]
-        self._link = Link(service, client, self._inbox, subscriptions, settings.ingest_group)
-        self._committer = Committer(service, client)
+        wanted = filters(
+            (one for dialect in dialects for one in dialect.subscriptions),
+            settings.ingest_group or (GROUP if processes > 1 else ""),
+            first=self._is_first,
+        )
+        self._link = Link(service, who.client, self._inbox, wanted)
+        self._links = [self._link]
+        self._leftovers = Leftovers(service, self._inbox, wanted, processes, self._links)
+        self._committer = Committer(service)
         self._publisher = Publisher(service, live)
         self._sights = Sights()
-        self._intake = Intake({}, Clocks(ahead_s=settings.clock_ahead_s, behind_s=settings.clock_behind_s))
+        self._intake = Intake(
+            {}, Clocks(ahead_s=settings.clock_ahead_s, behind_s=settings.clock_behind_s, lane=who.number)
+        )
         self._decoder = Decoder(self._intake, dialects, most_bytes=settings.max_payload_bytes)
         self._errands = Errands(service, ())
         self._changed = threading.Condition()
@@ -89,16 +102,19 @@ class Ingest:
                 ("commit", self._commit),
                 ("publish", self._publisher.run),
                 ("errands", self._errands.run),
+                *([("leftovers", self._leftovers.run)] if self._is_first else []),
             )
         }
         for thread in threads.values():
             thread.start()
         self._service.stopping.wait()
-        self._link.stop_reading()
+        for link in self._links:
+            link.stop_reading()
         self._inbox.close()
         threads["decode"].join(PATIENCE_S)
         threads["commit"].join(2 * PATIENCE_S)
-        self._link.stop()
+        for link in self._links:
+            link.stop()
         self._publisher.stop()
         threads["network"].join(PATIENCE_S)
         threads["publish"].join(PATIENCE_S)
@@ -143,7 +159,12 @@ class Ingest:
         messages = [(topic.encode(), payload, 0, False) for topic, payload in self._committer.context]
         self._decoder.decode(Block(0, utc_now(), messages, 0))
         self._intake.take()  # what they brought is stored already
-        self._link.listen(self._intake.wanted)
+        self._listen()
+
+    def _listen(self) -> None:
+        """Take the topics that dialects have asked for; they were told of them by what the first process alone reads."""
+        if self._is_first:
+            self._link.listen(self._intake.wanted)
 
     def _decode(self) -> None:
         while True:
@@ -157,7 +178,7 @@ class Ingest:
                     self._changed.wait()
                 self._decoder.decode(block)
                 self._changed.notify_all()
-            self._link.listen(self._intake.wanted)
+            self._listen()
         with self._changed:
             self._decoded = True
             self._changed.notify_all()
@@ -184,7 +205,8 @@ class Ingest:
 
     def _committed(self, batch: Batch, outcome: Outcome) -> None:
         for generation, mids in batch.acks.items():
-            self._link.acknowledge(generation, mids)
+            for link in list(self._links):
+                link.acknowledge(generation, mids)
         for message in batch.outgoing:
             self._link.publish(message)
         self._stored += outcome.stored
@@ -225,11 +247,23 @@ class _Rates:
         return [round((new - old) / span, 1) for new, old in zip(counters, before, strict=True)]
 
 
-def main() -> None:
-    """Run ingest until told to stop."""
-    with Service("ingest") as service, client_id(service.settings) as client:
+def main(settings: Settings, member: int | None = None) -> None:
+    """Run one ingest process until told to stop.
+
+    Args:
+        settings: as read at the edge.
+        member: its number among several; None = the lowest free one.
+    """
+    with identity(settings, member) as who, Service("ingest", _of_member(settings, who)) as service:
         live = Live(service.settings.require("redis_url"))
         try:
-            Ingest(service, client, live).run()
+            Ingest(service, who, live).run()
         finally:
             live.close()
+
+
+def _of_member(settings: Settings, who: Identity) -> Settings:
+    """Each process has a metrics port of its own, in the order of their numbers."""
+    return settings.model_copy(
+        update={"metrics_port": settings.metrics_port and settings.metrics_port + who.number - 1}
+    )

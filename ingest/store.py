@@ -20,6 +20,7 @@ from ioc.db.devices import (
     discover,
     register_unannounced,
     retire,
+    states_of,
     store_sights,
     store_states,
 )
@@ -69,7 +70,6 @@ def write(
     registry: Registry,
     sights: Iterable[Sight],
     *,
-    client: str,
     attempt: Attempt,
     all_new: bool,
 ) -> Outcome:
@@ -81,7 +81,6 @@ def write(
         batch: loses what turns out to be committed already.
         registry: devices as last committed.
         sights: when devices were last heard of.
-        client: whose session the packet ids are of.
         attempt: filled in on the way.
         all_new: take it that no reading is there yet (`store_readings`).
 
@@ -91,9 +90,9 @@ def write(
     with connection.transaction():
         writing = begin_writing(connection, on)
         attempt.xid = writing.xid
-        repeated = settle_deliveries(connection, client, batch)
+        repeated = settle_deliveries(connection, batch)
         devices = _write_devices(connection, batch, registry)
-        states = _settled(batch, registry)
+        states = _settled(connection, batch, registry)
         store_states(connection, states)
         store_events(connection, batch.events)
         store_context(connection, batch.context)
@@ -142,9 +141,11 @@ def _ward(lat: float | None, lon: float | None) -> str:
     return "" if ward is None else ward.code
 
 
-def _settled(batch: Batch, registry: Registry) -> list[DeviceState]:
+def _settled(connection: Connection, batch: Batch, registry: Registry) -> list[DeviceState]:
     """The states to store: those that were said, less last wills that say nothing new, and `online` of devices that send data."""
-    current: dict[str, tuple[str, datetime | None]] = {}
+    # What a last will means depends on the state it meets, and another process may have written that since we looked.
+    of_wills = {batch.states[place].device for place in batch.unstamped}
+    current = states_of(connection, of_wills) if of_wills else {}
 
     def state_of(key: str) -> tuple[str, datetime | None]:
         if key in current:

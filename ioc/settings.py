@@ -52,11 +52,19 @@ class Settings(BaseSettings):
     ingest_inflight: int = Field(
         20_000, ge=20, le=65_535, description="QoS 1 messages the broker may hand out unacknowledged (receive maximum)."
     )
+    ingest_processes: int = Field(
+        1, ge=1, le=32, description="Ingest processes on this machine; more than one share the messages."
+    )
     ingest_group: str = Field(
         "",
         pattern="^[^/+#]*$",
-        description="MQTT shared-subscription group, for several ingest processes; empty = one process, plain subscriptions."
+        description="MQTT shared-subscription group; empty = `ingest` for several processes, plain subscriptions for one."
         " Mosquitto 2.0 forgets shared subscriptions at its own restart, until ingest is back; plain ones it keeps.",
+    )
+    ingest_first: bool = Field(
+        True,
+        description="The first process of this machine also reads what one alone must read (states, discoveries, births);"
+        " false on every machine of a group but one.",
     )
     ingest_client_id: str = Field(
         "", description="MQTT client id, the same over restarts; empty = ioc-ingest-<host>-<lowest free number>."

@@ -20,6 +20,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from ingest.identity import Identity
 from ingest.service import Ingest
 from ioc.errors import LiveError
 from ioc.live import Live
@@ -73,7 +74,7 @@ def device(broker: BrokerServer) -> Iterator[Device]:
 def ingest(settings: Settings, live: Live) -> Iterator[Ingest]:
     """The whole of ingest, in threads of this process, subscribed."""
     with Service("ingest", settings) as service:
-        running = Ingest(service, "test-ingest", live)
+        running = Ingest(service, Identity("test-ingest"), live)
         thread = threading.Thread(target=running.run)
         thread.start()
         assert running.wait_ready(60)

@@ -147,6 +147,12 @@ def store_states(connection: Connection, states: Sequence[DeviceState]) -> int:
     return stored
 
 
+def states_of(connection: Connection, keys: Iterable[str]) -> dict[str, tuple[str, datetime | None]]:
+    """State of devices, and since when."""
+    rows = connection.execute("SELECT id, state, state_time FROM device WHERE id = ANY(%s)", (sorted(keys),))
+    return {key: (state, time) for key, state, time in rows}
+
+
 def store_sights(connection: Connection, sights: Sequence[Sight]) -> None:
     """Note when devices were last heard of; never moves backwards."""
     if sights:

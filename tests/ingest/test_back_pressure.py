@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from ingest import link, service
+from ingest.identity import Identity
 from ingest.inbox import Inbox
 from ingest.message import Block
 from ingest.metrics import RECONNECTS
@@ -61,7 +62,7 @@ def test_stopped_database_stops_the_reading(
         for n in range(3000)
     ]
     with Service("ingest", settings) as shell, db.connect() as connection:
-        running = Ingest(shell, "back-pressure", live)
+        running = Ingest(shell, Identity("back-pressure"), live)
         thread = threading.Thread(target=running.run)
         thread.start()
         try:

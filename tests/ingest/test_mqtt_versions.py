@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from ingest.identity import Identity
 from ingest.metrics import RETAINED
 from ingest.service import Ingest
 from ioc.db.pool import Connection
@@ -111,7 +112,7 @@ def test_retained_is_counted(
         device.send(f"ioc/{topic}-{number}/telemetry", b"{}", retain=True)
     before = RETAINED._value.get()
     with Service("ingest", settings) as shell, db.connect() as connection:
-        running = Ingest(shell, f"retained-{topic}", live)
+        running = Ingest(shell, Identity(f"retained-{topic}"), live)
         thread = threading.Thread(target=running.run)
         thread.start()
         try:

@@ -1,0 +1,78 @@
+"""What waits in the sessions of processes that no longer run: fetched, committed, and the sessions ended.
+
+When fewer processes run than before, the broker goes on handing the others their share of the messages, and keeps it for them.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+import paho.mqtt.client as paho
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
+from paho.mqtt.enums import CallbackAPIVersion
+
+from ingest.dialect import Filters
+from ingest.identity import client_of, held, lock_path, numbers
+from ingest.inbox import Inbox
+from ingest.link import Link
+from ioc.mqtt import V5, Contact
+from ioc.service import Service
+
+#: A session from which nothing came for so long is empty.
+_QUIET_S: Final = 2.0
+_LOOK_S: Final = 10.0
+
+
+class Leftovers:
+    """Runs in a thread of its own until the service stops, in the first process of a machine."""
+
+    def __init__(self, service: Service, inbox: Inbox, filters: Filters, processes: int, links: list[Link]) -> None:
+        self._service = service
+        self._inbox = inbox
+        self._unwanted = Filters({}, (*filters.standing, *filters.unwanted))
+        self._processes = processes
+        self._links = links
+
+    def run(self) -> None:
+        """Look for sessions without a process; fetch what waits in them."""
+        settings, stopping = self._service.settings, self._service.stopping
+        while not stopping.wait(_LOOK_S):
+            for number in numbers(settings.home):
+                if number > self._processes and not stopping.is_set():
+                    with held(settings.home, number) as is_ours:
+                        if is_ours and self._fetch(client_of(settings, number)):
+                            lock_path(settings.home, number).unlink(missing_ok=True)
+
+    def _fetch(self, client: str) -> bool:
+        """Fetch what waits in a session and end it; False when we were told to stop before."""
+        self._service.log.info("fetching what waits for a process that no longer runs", client=client)
+        link = Link(self._service, client, self._inbox, self._unwanted, leaving_after_s=_QUIET_S)
+        thread = threading.Thread(target=link.run, name=client, daemon=True)
+        self._links.append(link)
+        thread.start()
+        while thread.is_alive() and not self._service.stopping.is_set():
+            thread.join(0.2)
+        if self._service.stopping.is_set():
+            return False  # the ending of ingest stops the link with the others; what is left waits for the next time
+        self._links.remove(link)
+        end_session(Contact.of(self._service.settings), client)
+        return True
+
+
+def end_session(contact: Contact, client_id: str) -> None:
+    """Have the broker forget a session: a clean start that is not kept."""
+    protocol = contact.protocol()
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2, client_id, protocol=protocol, clean_session=None if protocol is V5 else True
+    )
+    contact.address.enter(client)
+    done = threading.Event()
+    client.on_connect = lambda *_: done.set()
+    client.connect(
+        contact.address.host, contact.address.port, clean_start=True if protocol is V5 else MQTT_CLEAN_START_FIRST_ONLY
+    )
+    client.loop_start()
+    done.wait(10)
+    client.disconnect()
+    client.loop_stop()

@@ -1,0 +1,112 @@
+"""Several ingest processes on one subscription: nothing stored twice, nothing parked with a member that is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest.identity import numbers
+from ioc.live import Live
+from ioc.model import Heartbeat
+from ioc.settings import Settings
+from tests.fix_ingest import eventually
+from tests.fix_stack import BrokerServer, Database
+from tests.flood import Flood
+from tests.ledger import Ledger
+
+Start = Callable[[int], subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
+    """Start `ioc-ingest --processes N` with a home of the test's own; what still runs is stopped after it."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(processes: int) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "ingest", "--processes", str(processes)]
+        started.append(subprocess.Popen(command, env=environment | {"IOC_HOME": str(tmp_path)}))
+        return started[-1]
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(60)
+
+
+def children(pid: int) -> list[int]:
+    """Members by their parent, in the order they were started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def beats(live: Live) -> dict[int, Heartbeat]:
+    """Heartbeats of ingest processes that are well, by process id."""
+    found = (beat for beat in live.heartbeats() if beat.service == "ingest" and beat.state == "ok")
+    return {int(beat.instance.rpartition("-")[2]): beat for beat in found}
+
+
+def all_well(live: Live, process: subprocess.Popen[bytes], number: int) -> list[int]:
+    """The members' process ids once all of them say that they are well."""
+
+    def well() -> list[int]:
+        members = children(process.pid)
+        return members if len(members) == number and set(members) <= set(beats(live)) else []
+
+    members: list[int] = eventually(well)
+    return members
+
+
+class Load:
+    """Publishes a ledger in the background."""
+
+    def __init__(self, broker: BrokerServer, name: str, number: int, rate: float | None = None) -> None:
+        self.ledger = Ledger(name, number, seed=3)
+        self.flood = Flood(broker.host, broker.port)
+        self.thread = threading.Thread(target=self.flood.publish, args=(self.ledger.messages,), kwargs={"rate": rate})
+        self.thread.start()
+
+    def finish(self, db: Database) -> None:
+        """Wait for the rest, and compare."""
+        self.thread.join(120)
+        with db.connect() as connection:
+            eventually(lambda: self.ledger.stored(connection) == self.ledger.expected, within_s=120)
+            self.ledger.check(connection, self.flood)
+
+
+def test_members_share_and_survive(start: Start, broker: BrokerServer, db: Database, live: Live, topic: str) -> None:
+    """Three members share the messages; one is killed, one is stopped for good: both come back under their number."""
+    process = start(3)
+    members = all_well(live, process, 3)
+    load = Load(broker, topic, 16_000, 1500)
+    busy = eventually(lambda: {pid for pid, beat in beats(live).items() if beat.figures["rows_s"] > 0} >= set(members))
+    assert busy, "each has its share"
+    os.kill(members[1], signal.SIGKILL)
+    os.kill(members[2], signal.SIGSTOP)
+    eventually(lambda: not set(members[1:]) & set(children(process.pid)))
+    load.finish(db)
+    assert len(set(members[:1]) & set(all_well(live, process, 3))) == 1, "the first was never touched"
+
+
+def test_fewer_members_fetch_what_waits(
+    start: Start, broker: BrokerServer, db: Database, live: Live, settings: Settings, tmp_path: Path, topic: str
+) -> None:
+    """What the broker parked with members that no longer run is fetched by those that do."""
+    process = start(3)
+    all_well(live, process, 3)
+    process.terminate()
+    assert process.wait(60) == 0
+    load = Load(broker, topic, 3000)
+    load.thread.join(60)
+    alone = start(1)
+    eventually(lambda: alone.pid in beats(live))
+    load.finish(db)
+    eventually(lambda: numbers(tmp_path) == [1], within_s=60)
+    again = Load(broker, f"{topic}-b", 500)
+    again.finish(db)
