@@ -17,7 +17,7 @@ from ingest.metrics import COMMITS, DUPLICATES, LATENCY, QUARANTINED, RETRIES, S
 from ingest.registry import Registry
 from ingest.store import Attempt, Outcome, write
 from ioc.db.context import all_context
-from ioc.db.devices import Sight, all_devices, recover_sights
+from ioc.db.devices import Sight, all_devices, changed_states, recover_sights
 from ioc.db.migrate import pending
 from ioc.db.pool import Connection, Edition, connect, edition, translated
 from ioc.db.readings import committed
@@ -26,6 +26,9 @@ from ioc.service import Service, backoff, utc_now
 
 #: After a key came twice, batches are stored the careful way for so long.
 _CAREFUL_S: Final = 5.0
+#: Of several processes each looks this often what the others wrote, this far back.
+_FOLLOW_S: Final = 1.0
+_FOLLOW_BACK: Final = timedelta(minutes=1)
 _FRESH: Final = timedelta(seconds=60)
 #: One reading in so many is measured for latency.
 _SAMPLE: Final = 20
@@ -42,6 +45,8 @@ class Committer:
         self._edition: Edition = "apache"
         self._stop_at: float | None = None
         self._careful_until = 0.0
+        self._is_shared = bool(service.settings.ingest_group) or service.settings.ingest_processes > 1
+        self._follow_at = 0.0
         self.registry = Registry()
         #: What dialects remembered when the last process ended.
         self.context: list[tuple[str, bytes]] = []
@@ -73,6 +78,7 @@ class Committer:
         attempt = Attempt()
         while True:
             try:
+                self._follow()
                 if (outcome := self._came_through(attempt)) is None:
                     attempt = Attempt()
                     outcome = self._write(batch, sights, attempt)
@@ -105,6 +111,14 @@ class Committer:
         if came is None:
             raise StorageError("the commit of a batch is still under way")
         return attempt.outcome if came else None
+
+    def _follow(self) -> None:
+        """Take up states that other processes wrote: whether data brings a device back depends on its state."""
+        if not self._is_shared or time.monotonic() < self._follow_at:
+            return
+        self._follow_at = time.monotonic() + _FOLLOW_S
+        with translated():
+            self.registry.update(changed_states(self._connected(), utc_now() - _FOLLOW_BACK))
 
     def _write(self, batch: Batch, sights: Sequence[Sight], attempt: Attempt) -> Outcome:
         connection = self._connected()

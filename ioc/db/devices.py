@@ -17,6 +17,7 @@ from ioc.model import Announcement, Device, DeviceState, Discovery
 _COLUMNS: Final = sql.SQL(", ").join(map(sql.Identifier, Device.__struct_fields__))
 _ALL: Final = sql.SQL("SELECT {} FROM device ORDER BY id").format(_COLUMNS)
 _ONE: Final = sql.SQL("SELECT {} FROM device WHERE id = %s").format(_COLUMNS)
+_CHANGED: Final = sql.SQL("SELECT {} FROM device WHERE state_time >= %s").format(_COLUMNS)
 _ANNOUNCE: Final = sql.SQL(
     "INSERT INTO device (id, kind, name, lat, lon, ward, parent, dialect, firmware, attrs)"
     " SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::float8[], %s::float8[], %s::text[], %s::text[], %s::text[],"
@@ -151,6 +152,11 @@ def states_of(connection: Connection, keys: Iterable[str]) -> dict[str, tuple[st
     """State of devices, and since when."""
     rows = connection.execute("SELECT id, state, state_time FROM device WHERE id = ANY(%s)", (sorted(keys),))
     return {key: (state, time) for key, state, time in rows}
+
+
+def changed_states(connection: Connection, since: datetime) -> list[Device]:
+    """Devices whose state is from that time or later."""
+    return _devices(connection, _CHANGED, (since,))
 
 
 def store_sights(connection: Connection, sights: Sequence[Sight]) -> None:

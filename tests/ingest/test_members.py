@@ -16,7 +16,7 @@ from ingest.identity import numbers
 from ioc.live import Live
 from ioc.model import Heartbeat
 from ioc.settings import Settings
-from tests.fix_ingest import eventually
+from tests.fix_ingest import Device, eventually, now_ms
 from tests.fix_stack import BrokerServer, Database
 from tests.flood import Flood
 from tests.ledger import Ledger
@@ -110,3 +110,23 @@ def test_fewer_members_fetch_what_waits(
     eventually(lambda: numbers(tmp_path) == [1], within_s=60)
     again = Load(broker, f"{topic}-b", 500)
     again.finish(db)
+
+
+def test_data_brings_a_device_back_whoever_reads_it(
+    start: Start, device: Device, db: Database, live: Live, topic: str
+) -> None:
+    """A last will is read by one member and data by another; after both the device is as the later one says."""
+    all_well(live, start(3), 3)
+
+    def state() -> str:
+        with db.connect() as connection:
+            row = connection.execute("SELECT state FROM device WHERE id = %s", [topic]).fetchone()
+        return "" if row is None else row[0]
+
+    def report() -> None:
+        device.send(f"ioc/{topic}/telemetry", {"ts": now_ms(), "values": {"pm25": 5}})
+
+    for _ in range(2):
+        eventually(lambda: report() or state() == "online")
+        device.send(f"ioc/{topic}/state", {"state": "offline", "reason": "lwt"})
+        eventually(lambda: state() == "offline")
