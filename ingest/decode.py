@@ -65,6 +65,8 @@ class Decoder:
             topic = raw.decode("utf-8")
         except UnicodeDecodeError as error:
             raise RejectedError("encoding", f"topic: {error}") from error
+        if "\0" in topic:
+            raise RejectedError("encoding", "topic: a NUL")
         for dialect in self._dialects:
             route = dialect.route(topic)
             if route is not None:

@@ -159,24 +159,56 @@ class Intake:
                     self.batch.readings_of.append(self._origin)
                     self.batch.undated.add(self._origin)
 
-    def event(self, device: str, stamp: Any, kind: str, source: str, data: Mapping[str, Any]) -> None:
-        """Something happened at a device, once; `source` tells it from others of the same kind at the same time.
+    def event(
+        self,
+        device: str,
+        stamp: Any,
+        kind: str,
+        source: str,
+        data: Mapping[str, Any],
+        *,
+        told: Any = None,
+        spoke: bool = True,
+    ) -> datetime:
+        """Something happened at a device, once; returns the time it is stored under.
+
+        What lasts is told of again with the same `stamp`, and stays one event with the newest `data`.
+
+        Args:
+            device: where.
+            stamp: when it happened, None = the device states no time.
+            kind: a key of `ioc.catalog.EVENTS`.
+            source: tells it from others of the same kind at the same time.
+            data: what the device says of it; scalars, or what JSON can hold.
+            told: the device's time when it said so, where that is not when it happened: what its clock is judged by.
+            spoke: False = its network speaks of it, which says nothing of whether the device itself lives.
 
         Raises:
-            RejectedError: `time` or `encoding`.
+            RejectedError: `time` or `value`.
         """
         if kind not in EVENTS:
             raise RejectedError("value", f"event: got {shorten(kind)}, expected one of {', '.join(EVENTS)}")
-        time = self._received
-        if stamp is not None:
-            time = self._believed(device, device_time(stamp))
-        else:
-            self._heard(device)
+        time = self.when(stamp)
+        if spoke:
+            said = stamp if told is None else told
+            if said is None:
+                self._heard(device)
+            else:
+                self._sight(device, device_time(said).timestamp() * 1000)
         if time is self._received:
             self.batch.undated.add(self._origin)
         clean = {printable(str(key)): printable(item) if isinstance(item, str) else item for key, item in data.items()}
         self.batch.events.append(Event(time, device, kind, printable(source, 200), clean, self._received))
         self.batch.events_of.append(self._origin)
+        return time
+
+    def when(self, stamp: Any) -> datetime:
+        """A device's time as it is stored of events: the receive time when it states none, or one that is too far off.
+
+        Raises:
+            RejectedError: `time`.
+        """
+        return self._received if stamp is None else self._judged(device_time(stamp))
 
     def discover(self, discovery: Discovery) -> None:
         """A device of another dialect was met; written when it is new or tells something new of itself."""
@@ -307,10 +339,12 @@ class Intake:
             return None
 
     def _believed(self, device: str, time: datetime) -> datetime:
-        """The device's time, or the receive time when that is too far off."""
-        stamp_ms = time.timestamp() * 1000
-        self._sight(device, stamp_ms)
-        return time if self._earliest <= stamp_ms <= self._latest else self._received
+        """The device's time, or the receive time when that is too far off; notes that it was heard of."""
+        self._sight(device, time.timestamp() * 1000)
+        return self._judged(time)
+
+    def _judged(self, time: datetime) -> datetime:
+        return time if self._earliest <= time.timestamp() * 1000 <= self._latest else self._received
 
     def _heard(self, device: str) -> None:
         """Note that the device was heard of, without a time of its own."""
