@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ingest.dialect import Dialect
+from ingest.dialects.frigate import Frigate
 from ingest.dialects.native import Native
 
 
 def all_dialects() -> tuple[Dialect, ...]:
     """Every dialect, in the order they are asked whose a topic is."""
-    others: tuple[Dialect, ...] = ()
+    others: tuple[Dialect, ...] = (Frigate(),)
     return (Native(frozenset(dialect.prefix for dialect in others)), *others)
