@@ -5,9 +5,10 @@ from __future__ import annotations
 from ingest.dialect import Dialect
 from ingest.dialects.frigate import Frigate
 from ingest.dialects.native import Native
+from ingest.dialects.onvif import Onvif
 
 
 def all_dialects() -> tuple[Dialect, ...]:
     """Every dialect, in the order they are asked whose a topic is."""
-    others: tuple[Dialect, ...] = (Frigate(),)
+    others: tuple[Dialect, ...] = (Frigate(), Onvif())
     return (Native(frozenset(dialect.prefix for dialect in others)), *others)
