@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ingest.dialect import Dialect
+from ingest.dialects.chirpstack import Chirpstack
 from ingest.dialects.frigate import Frigate
 from ingest.dialects.native import Native
 from ingest.dialects.onvif import Onvif
@@ -10,5 +11,5 @@ from ingest.dialects.onvif import Onvif
 
 def all_dialects() -> tuple[Dialect, ...]:
     """Every dialect, in the order they are asked whose a topic is."""
-    others: tuple[Dialect, ...] = (Frigate(), Onvif())
+    others: tuple[Dialect, ...] = (Frigate(), Onvif(), Chirpstack())
     return (Native(frozenset(dialect.prefix for dialect in others)), *others)
