@@ -106,7 +106,7 @@ def city_broker(runtime: Path) -> Iterator[int]:
     (folder / "mosquitto.conf").write_text(text)
     (folder / "acl").write_text((DOCKER / "mosquitto.acl").read_text("utf-8"))
     (folder / "passwords").touch()
-    for name in ("ingest", "capture", "simulator", "health", "lamp-1"):
+    for name in ("ingest", "capture", "simulator", "health", "lamp-1", "frigate", "chirpstack"):
         subprocess.run(
             [find("mosquitto_passwd", "mosquitto"), "-b", folder / "passwords", name, f"{name}-word"], check=True
         )
@@ -192,6 +192,41 @@ def test_device_hears_its_own_commands_alone(city_broker: int) -> None:
         ingest.publish(topic, b"{}", qos=1)
     exchange(ingest, device, heard, 1)
     assert set(heard) == {"ioc/lamp-1/command"}
+
+
+def test_other_systems_speak_on_their_own_topics(city_broker: int) -> None:
+    """A recorder, a network server and a camera reach ingest on their topics, and on nobody else's."""
+    said = {
+        "frigate": ["frigate/stats", "ioc/cam-1/state", "lamp-1/onvif-ej/VideoSource/MotionAlarm/&1"],
+        "chirpstack": ["application/a/device/b/event/up", "application/a/device/b/command/down", "frigate/events"],
+        "lamp-1": ["lamp-1/onvif-ej/VideoSource/MotionAlarm/&2", "cam-1/onvif-ej/VideoSource/MotionAlarm/&1"],
+    }
+    ingest, heard, _ = connect(city_broker, "ingest")
+    for wanted in ("frigate/+", "+/onvif-ej/#", "application/+/device/+/event/+", "ioc/+/state"):
+        ingest.subscribe(wanted, 1)
+    ingest.loop(0.2)
+    for number, (name, topics) in enumerate(said.items(), 1):
+        speaker, _, answer = connect(city_broker, name)
+        assert answer == 0
+        for topic in topics:
+            speaker.publish(topic, b"{}", qos=1)
+        exchange(speaker, ingest, heard, number)
+    assert sorted(heard) == sorted(topics[0] for topics in said.values())
+
+
+def test_network_server_hears_commands(city_broker: int) -> None:
+    """A lamp behind it is told by ingest alone."""
+    server, heard, _ = connect(city_broker, "chirpstack")
+    server.subscribe("application/+/device/+/command/+", 1)
+    server.loop(0.2)
+    for name, topic in (
+        ("lamp-1", "application/a/device/c/command/down"),
+        ("ingest", "application/a/device/b/command/down"),
+    ):
+        speaker, _, _ = connect(city_broker, name)
+        speaker.publish(topic, b"{}", qos=1)
+        exchange(speaker, server, heard, 1 if name == "ingest" else 0)
+    assert heard == ["application/a/device/b/command/down"]
 
 
 def test_camera_reader_speaks_for_cameras(city_broker: int) -> None:
