@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
+
+from msgspec.structs import replace
 
 from ingest.batch import Batch
 from ingest.delivery import settle_deliveries
@@ -156,8 +158,12 @@ def _settled(connection: Connection, batch: Batch, registry: Registry) -> list[D
     states = []
     for place, state in enumerate(batch.states):
         said, since = state_of(state.device)
-        if place in batch.unstamped and said == state.state:
-            continue
+        if place in batch.unstamped:
+            if said == state.state:
+                continue
+            if since is not None and state.time <= since:
+                # It is true when it comes, whatever was said in the same moment, or by a clock that runs ahead.
+                state = replace(state, time=since + timedelta(microseconds=1))
         states.append(state)
         if since is None or since < state.time:
             current[state.device] = (state.state, state.time)
