@@ -1,3 +1,3 @@
 """Fixtures come from the `fix_*.py` files beside this one."""
 
-pytest_plugins = ["tests.fix_stack", "tests.fix_ingest", "tests.fix_browser"]
+pytest_plugins = ["tests.fix_stack", "tests.fix_ingest", "tests.fix_peers", "tests.fix_browser"]

@@ -87,6 +87,14 @@ def steps(home: Home, goal: str) -> Iterator[Step]:
             venv.runs,
             partial(venv.install, name=name),
         )
+    for name in venv.PEERS if goal == "test" else ():
+        yield Step(
+            f"peer-{name}",
+            f"devices that tests talk to ({name})",
+            (python, venv.lock(f"peer-{name}").read_text("utf-8")),
+            partial(venv.has_peer, name),
+            partial(venv.install_peer, name=name),
+        )
     settings = (venv.CLONE / "setup.cfg").read_text("utf-8")
     yield Step(
         "project", "the project's own commands", (python, settings, venv.CLONE), venv.has_project, venv.install_project

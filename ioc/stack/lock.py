@@ -9,7 +9,7 @@ import configparser
 import subprocess
 import sys
 
-from ioc.stack.venv import CLONE, LOCKS, TORCH
+from ioc.stack.venv import CLONE, LOCKS, PEERS, TORCH
 
 #: Lock file → extras of setup.cfg whose requirements go into it ("" is install_requires), and options of pip-compile.
 #: torch comes apart, as the CPU build; torchvision and the desktop build of OpenCV are not needed, and each breaks something.
@@ -17,6 +17,7 @@ FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "build": (("build",), ()),
     "runtime": (("",), ("--constraint", "build.txt")),
     "test": (("test", "check"), ("--constraint", "runtime.txt")),
+    **{f"peer-{name}": ((f"peer-{name}",), ()) for name in PEERS},
     "ultralytics": (
         ("ultralytics",),
         (

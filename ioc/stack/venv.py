@@ -22,6 +22,9 @@ TORCHVISION = "torchvision==0.28.0"
 WHEELS_APART = ("torch", "torchvision", "opencv-python")
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 
+#: Programs that tests talk to as they would to devices; each brings its own MQTT client, so each has a folder of its own.
+PEERS = ("sparkplug", "thingsboard")
+
 #: In a process of its own: the core imports no service.
 WARM = """
 from importlib import import_module
@@ -46,6 +49,16 @@ def runs() -> bool:
 def interpreter() -> str:
     """What the environment is made from; it is made anew when this changes."""
     return f"{os.path.realpath(sys._base_executable)} {sys.version}"  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def peer(name: str) -> Path:
+    """Folder of a program that tests talk to."""
+    return VENV / "peers" / name
+
+
+def has_peer(name: str) -> bool:
+    """Whether a program that tests talk to is installed."""
+    return peer(name).is_dir()
 
 
 def has_project() -> bool:
@@ -85,6 +98,12 @@ def install(progress: Progress, name: str) -> None:
     """Install exactly what a lock file says."""
     progress.say("pip installs the locked versions")
     _pip(progress, "--no-deps", "--require-hashes", "-r", str(lock(name)))
+
+
+def install_peer(progress: Progress, name: str) -> None:
+    """Install a program that tests talk to, exactly as its lock file says, beside everything else."""
+    shutil.rmtree(peer(name), ignore_errors=True)
+    _pip(progress, "--no-deps", "--require-hashes", "--target", str(peer(name)), "-r", str(lock(f"peer-{name}")))
 
 
 def install_project(progress: Progress) -> None:
