@@ -7,9 +7,10 @@ from ingest.dialects.chirpstack import Chirpstack
 from ingest.dialects.frigate import Frigate
 from ingest.dialects.native import Native
 from ingest.dialects.onvif import Onvif
+from ingest.dialects.thingsboard import ThingsBoard
 
 
 def all_dialects() -> tuple[Dialect, ...]:
     """Every dialect, in the order they are asked whose a topic is."""
-    others: tuple[Dialect, ...] = (Frigate(), Onvif(), Chirpstack())
+    others: tuple[Dialect, ...] = (Frigate(), Onvif(), Chirpstack(), ThingsBoard(),)
     return (Native(frozenset(dialect.prefix for dialect in others)), *others)

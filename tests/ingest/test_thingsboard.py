@@ -1,0 +1,189 @@
+"""ThingsBoard gateways: pure, up to the batch."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.dialects.thingsboard import MOST_ITEMS, ThingsBoard
+from ingest.naming import device_id
+from ioc.errors import CommandError
+from ioc.model import REASONS, Quality
+from tests.decoding import NOW_MS, RECEIVED, Decoding, device_of, reasons, sample, states, values
+
+LAMP = device_id("tb", "Đèn hẻm 12")
+AIR = "tb.air-7"
+TELEMETRY, ATTRIBUTES, RPC = "v1/gateway/telemetry", "v1/gateway/attributes", "v1/gateway/rpc"
+CONNECT, DISCONNECT = "v1/gateway/connect", "v1/gateway/disconnect"
+
+
+@pytest.fixture
+def gateway() -> Decoding:
+    return Decoding(ThingsBoard())
+
+
+def test_telemetry_of_several_devices(gateway: Decoding) -> None:
+    """Each item is stored at its own time; what only tells of updates is left out, what is unknown can be mapped."""
+    batch = gateway.say(TELEMETRY, sample("thingsboard/telemetry.json"))
+    assert values(batch) == [
+        (LAMP, "powerConsumption", 41.0),
+        (LAMP, "voltage", 228.5),
+        (LAMP, "powerState", 1.0),
+        (LAMP, "powerConsumption", 42.5),
+        (AIR, "pm25", 12.0),
+        (AIR, "relativeHumidity", 0.8),
+    ]
+    assert [one.time for one in batch.readings][:4:3] == [RECEIVED - timedelta(seconds=10), RECEIVED]
+    assert all(one.quality == Quality.GOOD for one in batch.readings)
+    assert reasons(batch) == ["measure"]
+    assert "'mood'" in batch.rejected[0].detail
+    lamp = batch.discovered[LAMP]
+    assert (lamp.name, lamp.dialect, lamp.firmware, lamp.attrs) == (
+        "Đèn hẻm 12",
+        "thingsboard",
+        "2.3.1",
+        {"device": "Đèn hẻm 12"},
+    )
+
+
+def test_telemetry_without_time(gateway: Decoding) -> None:
+    """Values alone are stored when they come, each reading at a moment of its own, marked as such, told by their delivery."""
+    batch = gateway.say(TELEMETRY, sample("thingsboard/telemetry_without_time.json"))
+    assert [one.value for one in batch.readings] == [31.5, 0.61, 31.75]
+    assert {one.quality for one in batch.readings} == {Quality.NO_TIME}
+    assert len({(one.measure, one.time) for one in batch.readings}) == 3
+    assert batch.undated == {0}
+
+
+def test_telemetry_one_bad_device_or_item(gateway: Decoding) -> None:
+    """A bad device, item or value costs itself alone."""
+    good = {"ts": NOW_MS, "values": {"power": 5}}
+    said = {
+        "a": [7, good, {"ts": "soon", "values": {"power": 6}}, {"values": [1]}],
+        "": [good],
+        "b": 4,
+        "c": good,
+        "d\u0000": [good],
+    }
+    batch = gateway.say(TELEMETRY, said)
+    assert values(batch) == [("tb.a", "powerConsumption", 5.0), ("tb.c", "powerConsumption", 5.0)]
+    assert reasons(batch) == ["device", "encoding", "shape", "time"]
+
+
+def test_attributes_describe_or_measure(gateway: Decoding) -> None:
+    """What the catalogue knows is a value, firmware is firmware, and the rest stays with the device over later messages."""
+    batch = gateway.say(ATTRIBUTES, sample("thingsboard/attributes.json"))
+    assert values(batch) == [(LAMP, "batteryLevel", 0.87)]
+    assert batch.discovered[LAMP].firmware == "1.0"
+    assert batch.discovered[LAMP].attrs == {"device": "Đèn hẻm 12", "pole": "TD-0412", "phase": "R"}
+    more = gateway.say(ATTRIBUTES, {"Đèn hẻm 12": {"phase": "S", "device": "another", "nested": {"a": 1}}})
+    assert more.discovered[LAMP].attrs == {"device": "Đèn hẻm 12", "pole": "TD-0412", "phase": "S"}
+    assert reasons(more) == ["shape"]
+    assert not gateway.say(TELEMETRY, sample("thingsboard/telemetry.json")).discovered[LAMP].attrs.keys() - {
+        "device",
+        "pole",
+        "phase",
+    }
+
+
+def test_attributes_from_the_platform_are_none(gateway: Decoding) -> None:
+    """How a platform tells gateways of changed attributes, on the same topic, is nobody's message."""
+    batch = gateway.say(ATTRIBUTES, {"device": "x", "data": {"battery": 4}})
+    assert not batch.readings
+    assert not batch.discovered
+    assert not batch.rejected
+    assert not batch.seen
+
+
+def test_connect_and_disconnect(gateway: Decoding) -> None:
+    """A device is online and offline when its gateway says so."""
+    batch = gateway.say(CONNECT, sample("thingsboard/connect.json"))
+    assert states(batch) == [(LAMP, "online")]
+    assert batch.discovered[LAMP].attrs == {"device": "Đèn hẻm 12", "type": "lamp"}
+    assert states(gateway.say(DISCONNECT, {"device": "Đèn hẻm 12"})) == [(LAMP, "offline")]
+
+
+def test_rpc_calls_pass_and_answers_are_heard(gateway: Decoding) -> None:
+    """Calls come back to us on the topic we sent them to; answers show that the device lives, and what went wrong."""
+    assert not gateway.say(RPC, sample("thingsboard/rpc_call.json")).seen
+    batch = gateway.say(RPC, sample("thingsboard/rpc_answer.json"))
+    assert (list(batch.seen), batch.events, batch.rejected) == ([LAMP], [], [])
+    batch = gateway.say(RPC, {"device": "Đèn hẻm 12", "id": 8, "data": {"success": False, "error": "no answer"}})
+    assert [(one.device, one.kind, one.source, one.data) for one in batch.events] == [
+        (LAMP, "fault", "rpc 8", {"call": "8", "error": "'no answer'"})
+    ]
+
+
+def test_light_calls_the_gateway(gateway: Decoding) -> None:
+    """A lamp is lit by a call of `setLight`, on the topic of all gateways, under the name its gateway knows."""
+    lamp = device_of(gateway.say(CONNECT, sample("thingsboard/connect.json")), LAMP)
+    (sent,) = ThingsBoard().light(lamp, 0.4, 7)
+    assert (sent.topic, sent.retain) == (RPC, False)
+    assert json.loads(sent.payload) == json.loads(sample("thingsboard/rpc_call.json"))
+
+
+def test_light_refuses_what_is_no_lamp(gateway: Decoding) -> None:
+    """What nobody said to be a lamp, and what was never heard of, is not commanded."""
+    lamp = device_of(gateway.say(CONNECT, sample("thingsboard/connect.json")), LAMP)
+    for kind, why in (("air_station", "cannot be told to shine"), ("", "kind is not set")):
+        with pytest.raises(CommandError, match=why):
+            ThingsBoard().light(msgspec.structs.replace(lamp, kind=kind), 1, 1)
+    with pytest.raises(CommandError, match="device is not known"):
+        ThingsBoard().light(msgspec.structs.replace(lamp, attrs={}), 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "reason"),
+    [
+        (TELEMETRY, b"", "json"),
+        (TELEMETRY, b"\xff", "encoding"),
+        (TELEMETRY, b"[]", "shape"),
+        (TELEMETRY, b"[" * 20_000 + b"]" * 20_000, "json"),
+        (TELEMETRY, json.dumps({"a": [{"power": 1}] * (MOST_ITEMS + 1)}).encode(), "size"),
+        (TELEMETRY, json.dumps({str(n): [] for n in range(MOST_ITEMS + 1)}).encode(), "size"),
+        (ATTRIBUTES, json.dumps({str(n): {} for n in range(MOST_ITEMS + 1)}).encode(), "size"),
+        (ATTRIBUTES, b'{"a": 4}', "shape"),
+        (CONNECT, b"{}", "device"),
+        (CONNECT, b'{"device": ["a"]}', "device"),
+        (DISCONNECT, b'{"device": "\\ud800"}', "encoding"),
+        (CONNECT, json.dumps({"device": "x" * 256}).encode(), "device"),
+        (RPC, b'{"device": "a"}', "shape"),
+        ("v1/gateway/claim", b"{}", "topic"),
+        ("v1/gateway/telemetry/x", b"{}", "topic"),
+    ],
+)
+def test_poison_goes_to_quarantine(gateway: Decoding, topic: str, payload: bytes, reason: str) -> None:
+    """Poison stores nothing and is kept with its reason."""
+    batch = gateway.say(topic, payload)
+    assert reasons(batch) == [reason]
+    assert not batch.readings
+    assert not batch.states
+    assert not batch.discovered
+
+
+def test_topics_of_others() -> None:
+    """A gateway's own data names no device, so it is nobody's here."""
+    assert ThingsBoard().route("v1/devices/me/telemetry") is None
+
+
+KEYS = st.text() | st.sampled_from(["ts", "values", "power"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=20,
+)
+NAMED = st.dictionaries(st.text() | st.sampled_from(["device", "data", "id", "type", "a"]), JSON, max_size=4)
+
+
+@given(st.sampled_from([TELEMETRY, ATTRIBUTES, CONNECT, DISCONNECT, RPC]), st.binary() | JSON | NAMED)
+def test_anything_is_survived(topic: str, payload: Any) -> None:
+    """Whatever comes, the decoder gives reasons and no fault of its own."""
+    batch = Decoding(ThingsBoard()).say(topic, payload)
+    assert all(one.reason in REASONS and "decoder failed" not in one.detail for one in batch.rejected)
+    assert all(len(one.attrs) <= 41 for one in batch.discovered.values())
