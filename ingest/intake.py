@@ -127,6 +127,11 @@ class Intake:
         """When the message in hand came."""
         return self._received
 
+    @property
+    def redelivered(self) -> bool:
+        """Whether the message in hand may have been decoded before: by the broker's word, or because it is recalled."""
+        return self.batch.messages[self._origin][3]
+
     def measured(self, device: str, stamp: Any, items: Iterable[tuple[str, Any, str]]) -> None:
         """Values as another dialect names them: (name, value, unit); unit "" = none stated.
 

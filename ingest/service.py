@@ -156,7 +156,7 @@ class Ingest:
     def _recall(self) -> None:
         """Take up what was known when the last process ended, before the first message comes."""
         self._intake.kinds.update(self._committer.registry.kinds())
-        messages = [(topic.encode(), payload, 0, False) for topic, payload in self._committer.context]
+        messages = [(topic.encode(), payload, 0, True) for topic, payload in self._committer.context]
         self._decoder.decode(Block(0, utc_now(), messages, 0))
         self._intake.take()  # what they brought is stored already
         self._listen()

@@ -8,6 +8,7 @@ from ingest.dialects.frigate import Frigate
 from ingest.dialects.fiware import Fiware
 from ingest.dialects.native import Native
 from ingest.dialects.onvif import Onvif
+from ingest.dialects.sparkplug import Sparkplug
 from ingest.dialects.thingsboard import ThingsBoard
 
 
@@ -19,5 +20,6 @@ def all_dialects() -> tuple[Dialect, ...]:
         Chirpstack(),
         ThingsBoard(),
         Fiware(),
+        Sparkplug(),
     )
     return (Native(frozenset(dialect.prefix for dialect in others)), *others)
