@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ingest.dialect import Dialect
 from ingest.dialects.chirpstack import Chirpstack
-from ingest.dialects.frigate import Frigate
 from ingest.dialects.fiware import Fiware
+from ingest.dialects.frigate import Frigate
 from ingest.dialects.native import Native
 from ingest.dialects.onvif import Onvif
 from ingest.dialects.sparkplug import Sparkplug
