@@ -22,14 +22,16 @@ class Sighting:
         received: when its newest message came.
         stamp_ms: its newest own time, epoch milliseconds; -inf when it stated none.
         stamp_received: when the message with that time came; of all its messages the one that was least delayed.
+        speaks: it sent data that states no time and was not held back on the way, as far as we know.
     """
 
-    __slots__ = ("received", "stamp_ms", "stamp_received")
+    __slots__ = ("received", "speaks", "stamp_ms", "stamp_received")
 
     def __init__(self, received: datetime) -> None:
         self.received = received
         self.stamp_ms: float = -inf
         self.stamp_received = received
+        self.speaks = False
 
     @property
     def ahead_s(self) -> float | None:
@@ -40,7 +42,9 @@ class Sighting:
     def fresh(self) -> datetime | None:
         """The newest time at which it certainly lived: its own or ours, whichever is earlier; None when all was late."""
         ahead = self.ahead_s
-        if ahead is None or ahead < -FRESH_S:
+        if ahead is None:
+            return self.received if self.speaks else None
+        if ahead < -FRESH_S:
             return None
         return self.stamp_received + timedelta(seconds=min(ahead, 0.0))
 

@@ -148,6 +148,13 @@ class Intake:
             except RejectedError as error:
                 self.fault(error)
             else:
+                if key in values and values[key] != value:
+                    self.fault(
+                        RejectedError(
+                            "value", f"{shorten(name)}: a second value of {key}, beside {shorten(values[key])}"
+                        )
+                    )
+                    continue
                 values[key] = value
         if not values:
             self._heard(device)
@@ -155,6 +162,7 @@ class Intake:
             self.telemetry(device, stamp, values)
         else:
             self._heard(device)
+            self.batch.seen[device].speaks = not self.redelivered
             kind = self.kinds.get(device, "")
             for key, raw in values.items():
                 value = self._checked(kind, key, raw)

@@ -94,7 +94,9 @@ def write(
         attempt.xid = writing.xid
         repeated = settle_deliveries(connection, batch)
         devices = _write_devices(connection, batch, registry)
-        states = _settled(connection, batch, registry)
+        # What a last will means depends on the state it meets, and another process may have written that since we looked.
+        of_wills = {batch.states[place].device for place in batch.unstamped}
+        states = _settled(batch, registry, states_of(connection, of_wills) if of_wills else {})
         store_states(connection, states)
         store_events(connection, batch.events)
         store_context(connection, batch.context)
@@ -143,11 +145,8 @@ def _ward(lat: float | None, lon: float | None) -> str:
     return "" if ward is None else ward.code
 
 
-def _settled(connection: Connection, batch: Batch, registry: Registry) -> list[DeviceState]:
+def _settled(batch: Batch, registry: Registry, current: dict[str, tuple[str, datetime | None]]) -> list[DeviceState]:
     """The states to store: those that were said, less last wills that say nothing new, and `online` of devices that send data."""
-    # What a last will means depends on the state it meets, and another process may have written that since we looked.
-    of_wills = {batch.states[place].device for place in batch.unstamped}
-    current = states_of(connection, of_wills) if of_wills else {}
 
     def state_of(key: str) -> tuple[str, datetime | None]:
         if key in current:

@@ -32,7 +32,7 @@ def make_registry(state: str, time: datetime | None) -> Registry:
 
 
 def settled(batch: Batch, registry: Registry) -> list[tuple[str, float]]:
-    return [(one.state, (one.time - NOW).total_seconds()) for one in _settled(batch, registry)]
+    return [(one.state, (one.time - NOW).total_seconds()) for one in _settled(batch, registry, {})]
 
 
 def test_last_word_of_one_moment_is_newest() -> None:
