@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ioc.catalog import KINDS
+from ioc.catalog import KINDS, period_of
 from ioc.model import (
     Alarm,
     AlarmsChanged,
@@ -232,7 +232,7 @@ class CityState:
         (self.simulated.add if device.attrs.get("simulated") is True else self.simulated.discard)(at)
         row = KINDS.get(device.kind)
         self._headline[at] = row.headline if row else ""
-        self._period[at] = row.period_s if row else 60.0
+        self._period[at] = period_of(device.kind, device.attrs)
         if device.last_seen is not None:
             self._seen[at] = max(self._seen[at], device.last_seen.timestamp())
         since = device.state_time.timestamp() if device.state_time is not None else 0.0

@@ -8,6 +8,7 @@ QCVN 05:2023/BTNMT hourly or daily values, water levels after Ho Chi Minh City's
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -870,6 +871,14 @@ def measure(key: str) -> Measure:
         return MEASURES[key]
     except KeyError:
         raise CatalogError(f"measure {key!r}: not in the catalogue; add a row to ioc/catalog.py") from None
+
+
+def period_of(kind: str, attrs: Mapping[str, object]) -> float:
+    """Seconds between signs of life of a healthy device: its own attribute `period_s`, else its kind's, else a minute."""
+    own = attrs.get("period_s")
+    if isinstance(own, int | float) and 0 < own < 10 * 86_400:
+        return float(own)
+    return KINDS[kind].period_s if kind in KINDS else 60.0
 
 
 def kind(key: str) -> DeviceKind:

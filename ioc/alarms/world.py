@@ -18,7 +18,7 @@ from ioc.alarms import rule as rules
 from ioc.alarms.machine import Event
 from ioc.alarms.rule import Pace, Presence, Track
 from ioc.alarms.watch import CUTTING, LOSS, OFFLINE, OUTRANKED, RULED, WATCHES
-from ioc.catalog import KINDS, MEASURES, RULES, Measure, Rule
+from ioc.catalog import MEASURES, RULES, Measure, Rule, period_of
 from ioc.model import Alarm, Device, DeviceState, Reading
 
 Key = tuple[str, str]
@@ -318,7 +318,7 @@ class World:
         if self.listening_since is None:
             return track, None
         if rule.kind == "silent":
-            due = rules.silent_at(rule, KINDS[row.kind].period_s, presence, self.listening_since)
+            due = rules.silent_at(rule, period_of(row.kind, row.attrs), presence, self.listening_since)
             if track.raised:
                 # It ends with a word of the device, not with us beginning to listen again.
                 spoken = track.at is not None and presence.heard is not None and presence.heard > track.at
@@ -335,7 +335,9 @@ class World:
     def _judge(self, device: str, now: datetime) -> Iterator[Decision]:
         """Compare what holds for one device with its alarms."""
         row = self.devices.get(device)
-        watched = WATCHES.get(row.kind, ()) if row is not None and row.status != "retired" else ()
+        # A new device has no place and no name that anybody could go to: it alarms once somebody has adopted it.
+        serves = row is not None and row.status not in ("retired", "new")
+        watched = WATCHES.get(row.kind, ()) if row is not None and serves else ()
         for rule, measure in watched:
             yield from self._judge_rule(rule, measure, device, now)
         known = {watch.rule.key for watch in watched}

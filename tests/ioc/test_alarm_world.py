@@ -223,6 +223,24 @@ def test_silent_after_five_periods_by_the_clock() -> None:
     assert town.settle(901) == [("return", "flood_silent", "g")]
 
 
+def test_silence_of_a_device_with_a_period_of_its_own() -> None:
+    """A device that reports every ten minutes is silent after five of those, whatever its kind's period is."""
+    town = Town(make_device("g", "flood_gauge", attrs={"period_s": 600}))
+    town.says("g", "waterLevel", 0.5, 0)
+    assert town.settle(2900) == []
+    assert town.settle(3000) == [("raise", "flood_silent", "g")]
+
+
+def test_new_device_alarms_once_it_is_adopted() -> None:
+    """Nobody could go to a device without a place; adopted, it is judged by what holds then."""
+    town = Town(make_device("g", "flood_gauge", status="new"))
+    town.says("g", "waterLevel", 1.9, 0)
+    town.says("g", "waterLevel", 1.9, 60)
+    assert town.settle(100) == []
+    town.world.device(make_device("g", "flood_gauge"))
+    assert ("raise", "water_alert_3", "g") in town.settle(101)
+
+
 def test_silence_is_not_judged_while_nobody_listens() -> None:
     """With ingest away every device is unheard; that is our fault and no alarm. Nor is it an end of one."""
     town = Town(make_device("g", "flood_gauge"), make_device("h", "flood_gauge"))
