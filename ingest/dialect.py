@@ -7,7 +7,9 @@ dialect may keep what it has learnt (configurations, aliases) in plain dictionar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol, runtime_checkable
+
+import msgspec
 
 from ingest.intake import Intake
 from ingest.message import Outgoing
@@ -114,4 +116,31 @@ class Dialect(Protocol):
         Raises:
             CommandError: this device cannot be told so, and why.
         """
+        ...
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True):
+    """What a configuration of another system tells of a device that a dialect hears itself.
+
+    Attributes:
+        units: unit by the name of the value it is of.
+        lamp: it is a light.
+        dimmable: and can be dimmed.
+    """
+
+    name: str = ""
+    manufacturer: str = ""
+    model: str = ""
+    firmware: str = ""
+    units: dict[str, str] = msgspec.field(default_factory=dict)
+    lamp: bool = False
+    dimmable: bool = False
+
+
+@runtime_checkable
+class Describable(Protocol):
+    """A dialect whose devices are configured in Home Assistant's way as well: it hears them, the configuration describes."""
+
+    def describe(self, device: str, description: Description, intake: Intake) -> None:
+        """A device of this dialect is described by others; what it says of itself is worth more."""
         ...

@@ -6,6 +6,7 @@ The device is one level, so that a broker's access list can hold a device to its
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final, Literal, NamedTuple, cast
 
 from ioc.errors import TopicError
@@ -83,3 +84,21 @@ def covers(wide: str, narrow: str) -> bool:
         if place >= len(given) or (level != given[place] and (level != "+" or given[place] == "#")):
             return False
     return len(wanted) == len(given)
+
+
+def is_exact(topic: str, most: int = 500) -> bool:
+    """Whether a text that a stranger calls a topic names one topic alone, in a way that a broker takes.
+
+    Wildcards and `$` (a share, or the broker's own) would name others too; control characters, half surrogate pairs and
+    non-characters make a broker drop the connection.
+
+    >>> is_exact("hall/lamp"), is_exact("hall/#"), is_exact("$share/x/hall")
+    (True, False, False)
+    """
+    return (
+        0 < len(topic) <= most
+        and topic[0] != "$"
+        and "#" not in topic
+        and "+" not in topic
+        and all(unicodedata.category(character) not in ("Cc", "Cs", "Cn") for character in topic)
+    )

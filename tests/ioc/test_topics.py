@@ -85,3 +85,18 @@ def test_only_frames_carry_a_time():
 def test_covers(wide, narrow, expected):
     """One filter covers another when all that the other matches is matched by it."""
     assert topics.covers(wide, narrow) is expected
+
+
+@pytest.mark.parametrize("topic", ["a", "hall/lamp", "đèn/hẻm 12", "/a", "a//b", "a$b"])
+def test_exact_topics(topic):
+    """They name one topic, whatever is in it."""
+    assert topics.is_exact(topic)
+
+
+@pytest.mark.parametrize(
+    "topic",
+    ["", "#", "a/+", "a+b", "$SYS/x", "$share/g/a", "a\0", "a\n", "a\x7f", "\ud800", "a\ufffe", "\ufdd0", "x" * 501],
+)
+def test_topics_that_name_others_or_end_the_connection(topic):
+    """Wildcards, the broker's own, and what a broker hangs up for."""
+    assert not topics.is_exact(topic)
