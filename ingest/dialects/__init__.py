@@ -6,10 +6,13 @@ from ingest.dialect import Dialect
 from ingest.dialects.chirpstack import Chirpstack
 from ingest.dialects.fiware import Fiware
 from ingest.dialects.frigate import Frigate
+from ingest.dialects.homeassistant import HomeAssistant
 from ingest.dialects.native import Native
 from ingest.dialects.onvif import Onvif
 from ingest.dialects.sparkplug import Sparkplug
+from ingest.dialects.tasmota import Tasmota
 from ingest.dialects.thingsboard import ThingsBoard
+from ingest.dialects.zigbee2mqtt import Zigbee2Mqtt
 
 
 def all_dialects() -> tuple[Dialect, ...]:
@@ -21,5 +24,9 @@ def all_dialects() -> tuple[Dialect, ...]:
         ThingsBoard(),
         Fiware(),
         Sparkplug(),
+        Tasmota(),
+        Zigbee2Mqtt(),
     )
-    return (Native(frozenset(dialect.prefix for dialect in others)), *others)
+    native = Native(frozenset({HomeAssistant.prefix, *(dialect.prefix for dialect in others)}))
+    # The last, and it knows the others: a configuration may name any topic, and gets those alone that are nobody's.
+    return (native, *others, HomeAssistant((native, *others)))
