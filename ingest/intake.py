@@ -210,6 +210,8 @@ class Intake:
                 self._sight(device, device_time(said).timestamp() * 1000)
         if time is self._received:
             self.batch.undated.add(self._origin)
+        if stamp is None:  # of several that were read in one block none may take the place of another
+            time = self._clocks.free_time(device, f"{kind} {source}", self._received)
         clean = {printable(str(key)): printable(item) if isinstance(item, str) else item for key, item in data.items()}
         self.batch.events.append(Event(time, device, kind, printable(source, 200), clean, self._received))
         self.batch.events_of.append(self._origin)
