@@ -106,7 +106,7 @@ def city_broker(runtime: Path) -> Iterator[int]:
     (folder / "mosquitto.conf").write_text(text)
     (folder / "acl").write_text((DOCKER / "mosquitto.acl").read_text("utf-8"))
     (folder / "passwords").touch()
-    for name in ("ingest", "capture", "simulator", "health", "lamp-1", "frigate", "chirpstack"):
+    for name in ("ingest", "capture", "simulator", "health", "lamp-1", "frigate", "chirpstack", "zigbee2mqtt"):
         subprocess.run(
             [find("mosquitto_passwd", "mosquitto"), "-b", folder / "passwords", name, f"{name}-word"], check=True
         )
@@ -212,6 +212,53 @@ def test_other_systems_speak_on_their_own_topics(city_broker: int) -> None:
             speaker.publish(topic, b"{}", qos=1)
         exchange(speaker, ingest, heard, number)
     assert sorted(heard) == sorted(topics[0] for topics in said.values())
+
+
+def test_devices_of_other_makers_speak_for_themselves_alone(city_broker: int) -> None:
+    """Tasmota, a device that Home Assistant would discover, and Zigbee2MQTT reach ingest on their own topics."""
+    said = {
+        "lamp-1": [
+            "tele/lamp-1/STATE",
+            "stat/lamp-1/RESULT",
+            "homeassistant/sensor/lamp-1/t/config",
+            "homeassistant/device/lamp-1/config",
+            "devices/lamp-1/state",
+            "tele/lamp-2/STATE",
+            "homeassistant/sensor/lamp-2/t/config",
+            "devices/lamp-2/state",
+            "zigbee2mqtt/lamp-1",
+        ],
+        "zigbee2mqtt": ["zigbee2mqtt/quận/đèn 1", "homeassistant/light/0x1/light/config", "tele/lamp-1/STATE"],
+    }
+    ingest, heard, _ = connect(city_broker, "ingest")
+    for wanted in ("tele/+/+", "stat/+/+", "homeassistant/#", "devices/#", "zigbee2mqtt/#"):
+        ingest.subscribe(wanted, 1)
+    ingest.loop(0.2)
+    for (name, topics), expected in zip(said.items(), (5, 7), strict=True):
+        speaker, _, answer = connect(city_broker, name)
+        assert answer == 0
+        for topic in topics:
+            speaker.publish(topic, b"{}", qos=1)
+        exchange(speaker, ingest, heard, expected)
+    assert sorted(heard) == sorted([*said["lamp-1"][:5], *said["zigbee2mqtt"][:2]])
+
+
+def test_devices_of_other_makers_hear_their_own_commands(city_broker: int) -> None:
+    """What ingest tells them arrives, and nobody else's does."""
+    device, heard, _ = connect(city_broker, "lamp-1")
+    device.subscribe("#", 1)
+    device.loop(0.2)
+    ingest, _, _ = connect(city_broker, "ingest")
+    for topic in (
+        "cmnd/lamp-2/Power",
+        "devices/lamp-2/set",
+        "zigbee2mqtt/x/set",
+        "cmnd/lamp-1/Power",
+        "devices/lamp-1/set",
+    ):
+        ingest.publish(topic, b"ON", qos=1)
+    exchange(ingest, device, heard, 2)
+    assert set(heard) == {"cmnd/lamp-1/Power", "devices/lamp-1/set"}
 
 
 def test_network_server_hears_commands(city_broker: int) -> None:
