@@ -81,6 +81,14 @@ def test_state_said_again_is_no_event(ear: Ear) -> None:
     assert [[one.data["state"] for one in some] for some in seen] == [["on"], [], ["off"], [], ["on"]]
 
 
+def test_changes_read_in_one_block_are_each_kept(ear: Ear) -> None:
+    """Messages without a time that are read together are told apart."""
+    announce(ear, PLAIN | {"dev_cla": "door"}, "binary_sensor/door")
+    events = [one for word in (b"ON", b"OFF", b"ON") for one in ear.hear("t/x", word, after_s=0).events]
+    assert [one.data["state"] for one in events] == ["on", "off", "on"]
+    assert [one.time for one in events] == sorted({one.time for one in events})
+
+
 def test_part_of_a_message_is_enough(ear: Ear) -> None:
     """An entity of which a message says nothing has no value, and nothing is wrong."""
     announce(ear, sample("homeassistant/station.json"), "device/aq7")

@@ -13,6 +13,7 @@ import msgspec
 from ingest.dialects.homeassistant.config import Entity
 from ingest.dialects.homeassistant.options import text_of
 from ingest.lamps import steps_of
+from ingest.lighting import require_lit
 from ingest.message import Outgoing
 from ioc.errors import CommandError
 from ioc.model import Device
@@ -92,6 +93,7 @@ def command_of(device: Device, level: float) -> Sequence[Outgoing]:
     Raises:
         CommandError: it cannot be told so.
     """
+    require_lit(device)
     attrs = device.attrs
     topic, retain = attrs.get("command_topic"), attrs.get("command_retain") is True
     if not isinstance(topic, str) or not is_exact(topic):

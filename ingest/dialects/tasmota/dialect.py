@@ -24,6 +24,7 @@ from ingest.flags import Flags
 from ingest.guess import kind_of
 from ingest.intake import Intake
 from ingest.lamps import steps_of
+from ingest.lighting import require_lit
 from ingest.message import Outgoing
 from ingest.naming import device_id
 from ingest.payload import an_object, utf8
@@ -87,6 +88,7 @@ class Tasmota:
     def light(self, device: Device, level: float, order: int) -> Sequence[Outgoing]:
         """`ON` or `OFF` on `cmnd/<topic>/Power`, and before it 0–100 on `cmnd/<topic>/Dimmer`."""
         del order
+        require_lit(device)
         topic = device.attrs.get("topic")
         if not isinstance(topic, str) or "/" in topic or not is_exact(topic) or not device.attrs.get("relay"):
             raise CommandError(f"{device.id} cannot be switched: it has told of no relay")

@@ -27,6 +27,7 @@ from ingest.flags import Flags
 from ingest.guess import kind_of
 from ingest.intake import Intake
 from ingest.lamps import share_of, steps_of
+from ingest.lighting import require_lit
 from ingest.message import Outgoing
 from ingest.naming import device_id
 from ingest.payload import leniently
@@ -116,6 +117,7 @@ class Zigbee2Mqtt:
     def light(self, device: Device, level: float, order: int) -> Sequence[Outgoing]:
         """`{"state": "ON", "brightness": 127}` on `zigbee2mqtt/<friendly name>/set`."""
         del order
+        require_lit(device)
         name = device.attrs.get("friendly_name")
         if not isinstance(name, str) or not is_exact(name) or not device.attrs.get("switchable"):
             raise CommandError(f"{device.id} cannot be switched: it has told of no state that can be set")
