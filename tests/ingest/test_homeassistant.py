@@ -242,6 +242,17 @@ def test_configuration_replaced_and_deleted(ear: Ear) -> None:
     assert not announce(ear, b"").context
 
 
+def test_configuration_of_nothing_we_take_is_not_remembered(ear: Ear) -> None:
+    """Buttons, triggers and the like bring no values."""
+    batch = announce(
+        ear, {"automation_type": "trigger", "topic": "x/action", "dev": {"ids": ["d"]}}, "device_automation/x"
+    )
+    assert not batch.context
+    announce(ear, PLAIN | {"dev_cla": "temperature"})
+    batch = announce(ear, PLAIN | {"dev_cla": "temperature", "ent_cat": "diagnostic"})
+    assert batch.context == {"homeassistant/sensor/x/config": None}
+
+
 def test_migration_ends_a_single_configuration(ear: Ear) -> None:
     """A device that moves to one configuration for all says so first."""
     announce(ear, PLAIN | {"dev_cla": "temperature"})

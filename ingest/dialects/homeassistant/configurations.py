@@ -81,29 +81,29 @@ class Configurations:
         if self._digests.get(place.topic) == digest:
             return  # retained, and known since the last process
         configuration = read(place.component, place.node, place.object_id, payload)
-        if configuration is None:
-            if self._digests.pop(place.topic, None) is not None:
-                self._size -= self._sizes.pop(place.topic)
-                intake.remember(place.topic, None)
-                self._settle(self._unbind(place.topic), intake)
-            return
         size = self._size - self._sizes.get(place.topic, 0) + len(payload)
-        if size > _MOST_BYTES_IN_ALL or (
-            place.topic not in self._digests and len(self._digests) >= MOST_CONFIGURATIONS
+        if configuration is not None and (
+            size > _MOST_BYTES_IN_ALL
+            or (place.topic not in self._digests and len(self._digests) >= MOST_CONFIGURATIONS)
         ):
             most = f"{MOST_CONFIGURATIONS} and {_MOST_BYTES_IN_ALL} bytes"
             raise RejectedError("size", f"there are too many configurations, most is {most}")
         changed = self._unbind(place.topic)
-        for fault in configuration.faults:
-            intake.fault(fault)
-        for entity in configuration.entities:
-            try:
-                self._bind((place.topic, entity.key), entity, changed, intake)
-            except RejectedError as error:
-                intake.fault(RejectedError(error.reason, f"{shorten(entity.label)}: {error.detail}"))
-        self._digests[place.topic] = digest
-        self._size, self._sizes[place.topic] = size, len(payload)
-        intake.remember(place.topic, payload)
+        if configuration is not None:
+            for fault in configuration.faults:
+                intake.fault(fault)
+            for entity in configuration.entities:
+                try:
+                    self._bind((place.topic, entity.key), entity, changed, intake)
+                except RejectedError as error:
+                    intake.fault(RejectedError(error.reason, f"{shorten(entity.label)}: {error.detail}"))
+        if place.topic in self._entities:
+            self._digests[place.topic] = digest
+            self._size, self._sizes[place.topic] = size, len(payload)
+            intake.remember(place.topic, payload)
+        elif self._digests.pop(place.topic, None) is not None:  # nothing of it is used any more
+            self._size -= self._sizes.pop(place.topic)
+            intake.remember(place.topic, None)
         self._settle(changed, intake)
 
     def _bind(self, key: Key, entity: Entity, changed: _Changed, intake: Intake) -> None:
