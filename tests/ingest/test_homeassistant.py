@@ -187,6 +187,15 @@ def test_diagnosis_is_left_out(ear: Ear) -> None:
     assert not ear.intake.wanted
 
 
+def test_signal_of_a_kind_that_reports_none() -> None:
+    """How well a lamp is heard is not kept, and nothing is wrong with it."""
+    ear = Ear(all_dialects(), kinds={"ha.d": "streetlight"})
+    announce(ear, PLAIN | {"dev_cla": "signal_strength", "ent_cat": "diagnostic", "unit_of_meas": "dBm"})
+    batch = ear.hear("t/x", b"-61")
+    assert not batch.readings
+    assert not batch.rejected
+
+
 def test_entity_without_a_device_belongs_to_its_node(ear: Ear) -> None:
     """Where no device is stated, the node in the topic is one."""
     announce(ear, {"state_topic": "garden/t", "name": "Temperature"}, "sensor/garden/temperature")

@@ -23,7 +23,7 @@ from ingest.flags import Flags
 from ingest.intake import Intake
 from ingest.message import Outgoing
 from ingest.stamps import Item
-from ingest.values import shorten
+from ingest.values import MEASURES_OF, shorten
 from ioc.errors import RejectedError
 from ioc.model import Device
 from ioc.topics import covers
@@ -151,6 +151,8 @@ class HomeAssistant:
         mine = items.setdefault(met.id, [])
         for item in heard.items:
             measure = entity.measure if entity.component == "sensor" else item[0]
+            if measure == "rssi" and measure not in MEASURES_OF[intake.kinds.get(met.id, "")]:
+                continue  # how well it is heard is administrative where its kind does not report it
             if not measure or met.stands_for(part.key, measure):
                 mine.append(item)
             else:
