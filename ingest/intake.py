@@ -132,11 +132,12 @@ class Intake:
         """Whether the message in hand may have been decoded before: by the broker's word, or because it is recalled."""
         return self.batch.messages[self._origin][3]
 
-    def measured(self, device: str, stamp: Any, items: Iterable[tuple[str, Any, str]]) -> None:
+    def measured(self, device: str, stamp: Any, items: Iterable[tuple[str, Any, str]], *, spoke: bool = True) -> None:
         """Values as another dialect names them: (name, value, unit); unit "" = none stated.
 
         Names are looked up in the catalogue, numbers converted to its units. Without a time (`stamp` None) they are stored at
-        their receive time, with a quality that says so.
+        their receive time, with a quality that says so, and say that the device lives, unless it is its network that `spoke`
+        (False) of it.
 
         Raises:
             RejectedError: `time`. Faults of single values are kept, and the other values stored.
@@ -162,7 +163,8 @@ class Intake:
             self.telemetry(device, stamp, values)
         else:
             self._heard(device)
-            self.batch.seen[device].speaks = not self.redelivered
+            if spoke and not self.redelivered:
+                self.batch.seen[device].speaks = True
             kind = self.kinds.get(device, "")
             for key, raw in values.items():
                 value = self._checked(kind, key, raw)

@@ -27,20 +27,22 @@ class Stamps:
     def __init__(self) -> None:
         self._said: dict[str, tuple[Any, dict[str, Any]]] = {}
 
-    def measured(self, intake: Intake, device: str, stamp: str | int | None, items: Iterable[Item]) -> None:
-        """Put values into the intake, at the time they have, or at none.
+    def measured(
+        self, intake: Intake, device: str, stamp: str | int | None, items: Iterable[Item], *, spoke: bool = True
+    ) -> None:
+        """Put values into the intake, at the time they have, or at none (`Intake.measured`).
 
         Raises:
             RejectedError: `time`.
         """
         if stamp is None:
-            intake.measured(device, None, items)
+            intake.measured(device, None, items, spoke=spoke)
             return
         at_stamp, later = self.part(device, stamp, items)
         if at_stamp or not later:
             intake.measured(device, stamp, at_stamp)
         if later:
-            intake.measured(device, None, later)
+            intake.measured(device, None, later, spoke=False)
 
     def part(self, device: str, stamp: str | int, items: Iterable[Item]) -> tuple[list[Item], list[Item]]:
         """The values that are the device's at this time, and those that came later than it, which have no time.

@@ -167,6 +167,16 @@ def test_bridge_away_takes_its_devices_along(ear: Ear) -> None:
     assert states(batch) == [("z2m.bridge", "online"), ("z2m.a", "online"), ("z2m.b", "offline"), ("z2m.c", "online")]
 
 
+def test_state_of_a_device_that_is_not_heard(ear: Ear) -> None:
+    """What the bridge repeats of a device that it calls offline does not say that it lives."""
+    said = {"state": "ON"}
+    assert ear.hear("zigbee2mqtt/a", said).seen["z2m.a"].fresh is not None
+    ear.hear("zigbee2mqtt/a/availability", b"offline")
+    batch = ear.hear("zigbee2mqtt/a", said)
+    assert readings(batch)
+    assert batch.seen["z2m.a"].fresh is None
+
+
 def test_flags_are_events_and_no_measures(ear: Ear) -> None:
     """`occupancy` of a motion detector is no occupancy of a road."""
     batches = [ear.hear("zigbee2mqtt/x", {"occupancy": on, "tamper": False}) for on in (True, True, False)]

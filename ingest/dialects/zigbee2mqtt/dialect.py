@@ -166,7 +166,9 @@ class Zigbee2Mqtt:
                 items.append((key, raw, facts.units.get(key, "")))
         facts.kind = facts.kind or kind_of(known[0].key for key, _, _ in items if (known := measure_named(key)))
         intake.discover(_discovery(device, facts))
-        self._stamps.measured(intake, device, stamp, items)
+        # The bridge repeats what it knows of devices that it does not hear.
+        spoke = self._bridge_there is not False and self._there.get(device) is not False
+        self._stamps.measured(intake, device, stamp, items, spoke=spoke)
 
     def _hear_flag(self, device: str, stamp: str | int | None, key: str, intake: Intake, *, on: bool) -> None:
         if key == _CONTACT and intake.kinds.get(device) == "cabinet":
