@@ -727,6 +727,7 @@ KINDS: Final[dict[str, DeviceKind]] = {
                 "current",
                 "voltage",
                 "powerFactor",
+                "energyConsumed",
             ),
             headline="powerState",
             period_s=60,
@@ -875,9 +876,12 @@ def measure(key: str) -> Measure:
 
 def period_of(kind: str, attrs: Mapping[str, object]) -> float:
     """Seconds between signs of life of a healthy device: its own attribute `period_s`, else its kind's, else a minute."""
-    own = attrs.get("period_s")
-    if isinstance(own, int | float) and 0 < own < 10 * 86_400:
-        return float(own)
+    try:
+        own = float(str(attrs.get("period_s")))  # a tag of a network server is text
+    except ValueError:
+        own = 0.0
+    if 0 < own < 10 * 86_400:
+        return own
     return KINDS[kind].period_s if kind in KINDS else 60.0
 
 

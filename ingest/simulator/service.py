@@ -6,7 +6,8 @@ import asyncio
 import heapq
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,8 @@ from ingest.simulator import footage
 from ingest.simulator.city import City, Site
 from ingest.simulator.effects import CONTROL_TOPIC, STATUS_TOPIC, Control, Effects, Status, lost
 from ingest.simulator.gateway import Connector, Gateway
+from ingest.simulator.guests import REPORT_S as GUESTS_REPORT_S
+from ingest.simulator.guests import Guest, Said, all_guests
 from ingest.simulator.link import Link, Will
 from ingest.simulator.noise import unit
 from ingest.simulator.world import REPORT_S, Values, sample
@@ -62,6 +65,7 @@ class Simulation:
         self._gateways: tuple[Gateway, ...] = ()
         self._tasks: list[asyncio.Task[None]] = []
         self._failure: BaseException | None = None
+        self._guests: list[Link] = []
         self._status = Status(city.seed, city.wish, len(city.sites), ())
         self._control = self._control_link()
         self._connector = Connector(contact, format(int(self._clock.start * 1000), "x"), self._lost)
@@ -75,6 +79,8 @@ class Simulation:
         self._log.info("started", devices=self._status.devices, connections=len(self._gateways) + 1)
         self._begin(self._open([self._control, *(gateway.link for gateway in self._gateways)]))
         self._begin(self._show_cameras(media, data))
+        for guest in all_guests():
+            self._begin(self._host(guest))
         if self._history_h > 0:
             self._begin(self._tell_past())
         await self._report()
@@ -209,6 +215,30 @@ class Simulation:
                 gateway.show(camera, int(time.time() * 1000), picture)
             number += 1
 
+    async def _host(self, guest: Guest) -> None:
+        """Let a device of another maker come up, report and answer, over a connection of its own."""
+
+        def say(messages: Iterable[Said]) -> None:
+            for message in messages:
+                link.publish(message.topic, message.payload, retain=message.retain)
+
+        link = Link(
+            self._contact,
+            f"sim-guest-{guest.key}",
+            on_up=lambda: say(guest.hello(time.time())),
+            lost=self._lost,
+            will=guest.will,
+            on_message=lambda topic, payload: say(guest.told(topic, payload, time.time())),
+            subscriptions=guest.subscriptions,
+        )
+        self._guests.append(link)
+        self._begin(link.run())
+        while not self._stop.is_set():
+            await link.up.wait()
+            say(guest.report(time.time()))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), GUESTS_REPORT_S)
+
     async def _tell_past(self) -> None:
         """Tell the last hours, as devices that had buffered them; slowly, beside the live readings."""
         now = self._clock.start
@@ -229,7 +259,8 @@ class Simulation:
     async def _close(self) -> None:
         """Leave in order, within two seconds."""
         self._control.publish(STATUS_TOPIC, b"", retain=True)
-        await asyncio.gather(self._control.close(), *(gateway.close() for gateway in self._gateways))
+        links = (self._control, *self._guests)
+        await asyncio.gather(*(link.close() for link in links), *(gateway.close() for gateway in self._gateways))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

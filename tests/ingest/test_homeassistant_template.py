@@ -138,6 +138,7 @@ class Counted(Said):
 
     @property
     def json(self) -> Any:
+        """What was said."""
         self.asked += 1
         return SAID
 
