@@ -30,6 +30,16 @@ class Point(msgspec.Struct, frozen=True):
     readings: int
 
 
+class HourOfDay(msgspec.Struct, frozen=True):
+    """One hour of the city's clock over many days: mean, least and greatest value, and how many readings they are of."""
+
+    hour: int
+    mean: float
+    least: float
+    most: float
+    readings: int
+
+
 class Writing(NamedTuple):
     """A writing transaction of readings.
 
@@ -205,6 +215,15 @@ def history(
         ).fetchall()
 
 
+def ward_profile(connection: Connection, ward: str, measure: str, since: datetime, until: datetime) -> list[HourOfDay]:
+    """One measure over the devices of a ward by the hour of the city's day, whole hours of the span alone.
+
+    Each reading counts once, so that a device that reports twice as often weighs twice; an hour without readings is absent.
+    """
+    with connection.cursor(row_factory=class_row(HourOfDay)) as cursor:
+        return cursor.execute(_PROFILE, {"ward": ward, "measure": measure, "since": since, "until": until}).fetchall()
+
+
 _FROM_READINGS: Final = (
     "SELECT time_bucket(%(width)s, time) AS time, avg(value) AS mean, min(value) AS least, max(value) AS most,"
     " count(*) AS readings FROM reading WHERE device = %(device)s AND measure = %(measure)s AND time >= %(since)s"
@@ -214,4 +233,11 @@ _FROM_HOURS: Final = (
     "SELECT time_bucket(%(width)s, bucket) AS time, (sum(total) / sum(readings))::float8 AS mean, min(least) AS least,"
     " max(most) AS most, sum(readings)::bigint AS readings FROM reading_hour WHERE device = %(device)s"
     " AND measure = %(measure)s AND bucket >= %(since)s AND bucket < %(until)s GROUP BY 1 ORDER BY 1"
+)
+#: The devices come as an array, so that every branch of the view looks them up in its index by device and measure.
+_PROFILE: Final = (
+    "SELECT extract(hour FROM bucket AT TIME ZONE 'Asia/Ho_Chi_Minh')::int AS hour, (sum(total) / sum(readings))::float8 AS mean,"
+    " min(least) AS least, max(most) AS most, sum(readings)::bigint AS readings FROM reading_hour"
+    " WHERE device = ANY (ARRAY(SELECT id FROM device WHERE ward = %(ward)s)) AND measure = %(measure)s"
+    " AND bucket >= %(since)s AND bucket < %(until)s GROUP BY 1 ORDER BY 1"
 )

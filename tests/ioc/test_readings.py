@@ -20,6 +20,7 @@ from ioc.db.readings import (
     latest_of,
     newest_of,
     store_readings,
+    ward_profile,
 )
 from ioc.db.upkeep import roll_hours
 from ioc.model import Quality, Reading
@@ -159,3 +160,31 @@ def test_history_of_a_month_agrees_with_readings(connection: Connection, topic: 
     assert total == pytest.approx(sum(reading.value for reading in readings))
     assert max(point.most for point in points) == max(reading.value for reading in readings)
     assert len(points) <= 201
+
+
+def test_ward_profile_by_hour_of_the_citys_day(connection: Connection, topic: str) -> None:
+    """Readings of all devices of the ward, and of no other, by the hour in Ho Chi Minh City; late data counts at once."""
+    ward = topic
+    for device, where in ((f"{topic}-a", ward), (f"{topic}-b", ward), (f"{topic}-c", "elsewhere")):
+        connection.execute("INSERT INTO device (id, kind, name, ward) VALUES (%s, '', '', %s)", (device, where))
+    until = NOW.replace(minute=0, second=0) - timedelta(hours=1)
+    since = until - timedelta(days=3)
+    hours = [since + timedelta(hours=hour) for hour in range(72)]
+    noon_utc = [hour for hour in hours if hour.hour == 12]
+    readings = [
+        Reading(hour + timedelta(minutes=minute), f"{topic}-{device}", "pm25", float(hour.hour), Quality.GOOD, NOW)
+        for device, minute in (("a", 5), ("b", 10), ("b", 40), ("c", 5))
+        for hour in hours
+    ]
+    store(connection, *readings)
+    roll_hours(connection, NOW)
+    profile = ward_profile(connection, ward, "pm25", since, until)
+    assert [one.hour for one in profile] == list(range(24))
+    assert {one.readings for one in profile} == {9}
+    assert all(one.mean == one.least == one.most == (one.hour - 7) % 24 for one in profile)
+    store(connection, Reading(noon_utc[0] + timedelta(minutes=50), f"{topic}-a", "pm25", 112.0, Quality.GOOD, NOW))
+    for _ in range(2):
+        noon = next(one for one in ward_profile(connection, ward, "pm25", since, until) if one.hour == 19)
+        assert (noon.readings, noon.mean, noon.least, noon.most) == (10, pytest.approx(22.0), 12.0, 112.0)
+        roll_hours(connection, NOW)
+    assert ward_profile(connection, ward, "o3", since, until) == []
