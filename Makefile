@@ -8,10 +8,10 @@ SETUP = @$(if $(PYTHON),$(PYTHON) -m ioc.stack.bootstrap,echo "Python 3.11 or la
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench shots lock clean
+.PHONY: help setup demo up test check bench bench-query shots lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-11s %s\n' "$$name" "$$what"; done
 
 setup: ## install what the demo needs, start nothing
 	$(SETUP) demo
@@ -36,6 +36,10 @@ check: ## ruff, mypy (strict) and the import contracts
 bench: ## measure ingest, vision and publish-to-page, each beside its peer
 	$(SETUP) test
 	$(VENV)/python -m tests.bench
+
+bench-query: ## build a month of 100 million readings (some 20 GB) once, and time the pages' queries on it
+	$(SETUP) test
+	$(VENV)/python -m tests.bench query
 
 shots: ## take screenshots of every page of a running demo into tests/browser/shots
 	$(SETUP) test

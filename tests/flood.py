@@ -26,12 +26,14 @@ class Flood:
 
     Attributes:
         acknowledged: indices of the messages the broker has taken, in no order.
+        sent_at: when each message was first handed to the socket, epoch seconds.
     """
 
     def __init__(self, host: str, port: int, *, window: int = 2000) -> None:
         self._address = (host, port)
         self._window = window
         self.acknowledged: set[int] = set()
+        self.sent_at: dict[int, float] = {}
         self.sent_again = 0
         self._at = 0
         self._waiting: dict[int, int] = {}
@@ -80,6 +82,7 @@ class Flood:
                     mid = self._at % 65_535 + 1
                     waiting[mid] = self._at
                     block.append(packet(*messages[self._at], mid))
+                    self.sent_at[self._at] = time.time()
                     self._at += 1
                 out = b"".join(block)
             readable, writable, _ = select.select(

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
-import sys
+import shlex
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from tests.bench import ingest, page, vision
+from tests.bench import ingest, page, query, vision
 
-BENCHMARKS = {"ingest": ingest.main, "vision": vision.main, "page": page.main}
+BENCHMARKS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "ingest": lambda given: ingest.main(given.only, given.arguments),
+    "vision": lambda _: vision.main(),
+    "page": lambda _: page.main(),
+    "query": lambda given: query.main(given.readings),
+}
+#: What `make bench` runs; the others are asked for by name.
+DEFAULT = ("ingest", "vision", "page")
 
 
-def main(names: list[str]) -> None:
-    """Run the named benchmarks, or all of them."""
-    if unknown := set(names) - set(BENCHMARKS):
-        raise SystemExit(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+def main() -> None:
+    """Run the named benchmarks, or the usual ones."""
+    given = _arguments()
     folder = Path(".ioc/bench")
     folder.mkdir(parents=True, exist_ok=True)
     console = Console()
-    for name in names or BENCHMARKS:
+    for name in given.names or DEFAULT:
         console.rule(name)
-        figures = BENCHMARKS[name]()
+        figures = BENCHMARKS[name](given)
         machine = {
             "time": datetime.now(UTC).isoformat(),
             "processor": _processor(),
@@ -33,6 +42,27 @@ def main(names: list[str]) -> None:
             "load": os.getloadavg(),
         }
         (folder / f"{name}.json").write_text(json.dumps({"figures": figures, "machine": machine}, indent=1))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="benchmark", help=f"of {', '.join(BENCHMARKS)}")
+    parser.add_argument(
+        "--only",
+        type=lambda text: text.split(","),
+        default=[],
+        help="ingest: contenders by (the beginning of) their keys",
+    )
+    parser.add_argument(
+        "--arguments", type=shlex.split, default=[], help="ingest: added to the command line of `python -m ingest`"
+    )
+    parser.add_argument(
+        "--readings", type=int, default=query.READINGS, help="query: size of the table (default: %(default)s)"
+    )
+    given = parser.parse_args()
+    if unknown := set(given.names) - set(BENCHMARKS):
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    return given
 
 
 def _processor() -> str:
@@ -44,4 +74,4 @@ def _processor() -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -1,0 +1,1 @@
+"""Whoever takes messages from a broker and stores them: one file each, behind one interface."""

@@ -1,0 +1,126 @@
+"""How fast a contender is, what it costs, how late its rows are: seen from outside, the same way for everyone.
+
+The end of a message is its row's commit, as the server itself has noted it (`track_commit_timestamp`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+
+from ioc.stack.process import Child
+from tests.bench.arena import PATIENCE_S, Arena, wait_until
+from tests.bench.contenders.contender import Contender, UnavailableError
+from tests.bench.counting import delays_ms, percentile
+from tests.bench.generate import flooding, publish_evenly
+from tests.bench.messages import MEASURES, Key, Series
+from tests.bench.processes import cpu_s, peak_rss_mb
+from tests.flood import Flood
+
+#: Messages of one value, and messages of eight, in one run; and before it, so that everything is warm.
+SINGLE, WIDE, WARM = 40_000, 8_000, 4_000
+LATENCY_PER_S, LATENCY_S = 1000, 6
+
+_numbers = count()
+
+
+def turn(arena: Arena, contender: Contender) -> dict[str, float]:
+    """Start a contender, measure it once, stop it."""
+    with running(arena, contender) as child:
+        _persist(arena, contender, child, WARM, 1)
+        figures = _persist(arena, contender, child, SINGLE, 1)
+        eight = len(MEASURES)
+        _persist(arena, contender, child, WARM // eight, eight)
+        figures["rows_s"] = eight * _persist(arena, contender, child, WIDE, eight)["messages_s"]
+        delays = _latency(arena, contender)
+        figures["latency_p50_ms"] = percentile(delays, 0.5)
+        figures["latency_p99_ms"] = percentile(delays, 0.99)
+        figures["peak_rss_mb"] = peak_rss_mb(child.pid)
+    return figures
+
+
+@contextmanager
+def running(arena: Arena, contender: Contender) -> Iterator[Child]:
+    """A contender that is subscribed and stores."""
+    child = contender.start()
+    try:
+        for values in (1, len(MEASURES)):
+            _await_ready(arena, contender, child, values)
+        yield child
+    finally:
+        child.stop()
+
+
+def _await_ready(arena: Arena, contender: Contender, child: Child, values: int) -> None:
+    """Publish a message now and then until one of them is stored.
+
+    Raises:
+        UnavailableError: none ever is.
+    """
+    name, store, root = f"probe{next(_numbers)}", contender.store(values), contender.root(values)
+
+    def stored() -> bool:
+        if not child.alive():
+            raise UnavailableError(f"did not start, ended with {child.process.returncode}: {child.tail(3)}")
+        Flood("127.0.0.1", arena.port).publish(Series.ending_now(name, 1, values).messages(root))
+        time.sleep(0.2)
+        return bool(arena.ask(store.url, f"SELECT 1 FROM {store.table} WHERE device = %s LIMIT 1", [f"{name}-0"]))
+
+    try:
+        wait_until(stored, "it stores what is published")
+    except TimeoutError as error:
+        raise UnavailableError(f"did not start: {error}: {child.tail(3)}") from error
+
+
+def _persist(arena: Arena, contender: Contender, child: Child, number: int, values: int) -> dict[str, float]:
+    """Publish a series; messages a second until the last commit, CPU seconds per million messages, its own and the server's."""
+    series = Series.ending_now(f"speed{next(_numbers)}", number, values)
+    store = contender.store(values)
+    device, stamp = series.key(number - 1)
+    last = f"SELECT 1 FROM {store.table} WHERE device = %s AND {store.time} = {store.of_ms} LIMIT 1"
+    everything = (
+        f"SELECT count(*), extract(epoch FROM max(pg_xact_commit_timestamp(xmin)))::float8 FROM {store.table}"
+        " WHERE device LIKE %s"
+    )
+
+    def totals() -> tuple[int, float]:
+        rows, committed = arena.ask(store.url, everything, [f"{series.name}-%"])[0]
+        return rows, committed or time.time()
+
+    with flooding(arena.port, contender.root(values), series) as go:
+        server = arena.server_pid()
+        used, server_used, began = cpu_s(child.pid), cpu_s(server), time.time()
+        go()
+        until = time.monotonic() + PATIENCE_S
+        while not arena.ask(store.url, last, [device, stamp]) and time.monotonic() < until:
+            time.sleep(0.1)
+        while (found := totals())[0] < number * store.rows and time.monotonic() < until:
+            time.sleep(0.5)
+        used, server_used = cpu_s(child.pid) - used, cpu_s(server) - server_used
+    rows, committed = found
+    return {
+        "messages_s": rows / store.rows / (committed - began),
+        "cpu_s_per_million": used / number * 1e6,
+        "server_cpu_s_per_million": server_used / number * 1e6,
+    }
+
+
+def _latency(arena: Arena, contender: Contender) -> list[float]:
+    """Milliseconds from publish to commit under a steady load."""
+    series = Series.ending_now(f"steady{next(_numbers)}", LATENCY_PER_S * LATENCY_S)
+    store = contender.store(1)
+    moments = publish_evenly(arena.port, contender.root(1), series, LATENCY_PER_S)
+    sent = {series.key(index): moment for index, moment in enumerate(moments)}
+    query = (
+        f"SELECT device, {store.epoch_ms}, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 FROM {store.table}"
+        " WHERE device LIKE %s"
+    )
+    until = time.monotonic() + PATIENCE_S
+    committed: dict[Key, float] = {}
+    while len(committed) < series.number and time.monotonic() < until:
+        time.sleep(0.5)
+        rows = arena.ask(store.url, query, [f"{series.name}-%"])
+        committed = {(device, stamp): moment for device, stamp, moment in rows}
+    return delays_ms(sent, committed)
