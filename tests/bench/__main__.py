@@ -41,7 +41,9 @@ def main() -> None:
             "cores": os.cpu_count(),
             "load": os.getloadavg(),
         }
-        (folder / f"{name}.json").write_text(json.dumps({"figures": figures, "machine": machine}, indent=1))
+        # What took for ever is no number: JSON has no word for infinity.
+        plain = json.loads(json.dumps({"figures": figures, "machine": machine}), parse_constant=lambda _: None)
+        (folder / f"{name}.json").write_text(json.dumps(plain, indent=1))
 
 
 def _arguments() -> argparse.Namespace:

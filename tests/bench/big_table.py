@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ioc.catalog import KINDS, MEASURES
 from ioc.db.migrate import migrate
@@ -27,6 +26,7 @@ from ioc.geo import wards
 from ioc.stack.embedded import CLONE, free_port
 from ioc.stack.home import Home
 from ioc.stack.postgres import Cluster, find_programs, release_wait
+from tests.bench.steps import Steps
 
 DAYS = 31
 #: Devices of each kind in every ward.
@@ -126,25 +126,23 @@ def _build(url: str, connection: Connection, readings: int, until: datetime) -> 
     midnight = until.replace(hour=0, minute=0)
     days = [midnight - timedelta(days=ago) for ago in range(DAYS, -1, -1)]
     _make_devices(connection, readings)
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    ) as progress:
-        _fill(url, connection, [(day, min(day + timedelta(days=1), until)) for day in days], readings, progress)
-        task = progress.add_task("the key", total=1)
+    with Steps() as steps:
+        _fill(url, connection, [(day, min(day + timedelta(days=1), until)) for day in days], readings, steps)
+        steps.begin("the key", 1)
         (key,) = _one(connection, "SELECT key FROM bench_plan")
         connection.execute("SET maintenance_work_mem = '1GB'")
         connection.execute(key.replace(" INDEX ", " INDEX IF NOT EXISTS ", 1))
-        progress.advance(task)
-        task = progress.add_task("days of hourly figures", total=len(days))
+        steps.done()
+        steps.begin("days of hourly figures", len(days))
         for day in days:
             # roll_hours takes an hour for finished some minutes after its end.
             if edition(connection) == "apache":
                 roll_hours(connection, min(day + timedelta(days=1), until) + timedelta(minutes=10))
-            progress.advance(task)
-        task = progress.add_task("latest values and statistics", total=4)
+            steps.done(tell=True)
+        steps.begin("latest values and statistics", 4)
         for statement in (_LATEST, "VACUUM ANALYZE reading", "VACUUM ANALYZE rollup_hour", "ANALYZE"):
             connection.execute(statement, {"until": until} if "%(until)s" in statement else None)
-            progress.advance(task)
+            steps.done(tell=True)
 
 
 def _make_devices(connection: Connection, readings: int) -> None:
@@ -184,10 +182,10 @@ def _step(readings: int) -> timedelta:
 
 
 def _fill(
-    url: str, connection: Connection, days: Sequence[tuple[datetime, datetime]], readings: int, progress: Progress
+    url: str, connection: Connection, days: Sequence[tuple[datetime, datetime]], readings: int, steps: Steps
 ) -> None:
     filled = {since for (since,) in connection.execute("SELECT since FROM bench_day")}
-    task = progress.add_task("days of readings", total=len(days), completed=len(filled))
+    steps.begin("days of readings", len(days), len(filled))
     wanted = [day for day in days if day[0] not in filled]
     if wanted:
         connection.execute("DROP INDEX IF EXISTS reading_key")
@@ -200,7 +198,7 @@ def _fill(
         try:
             for done in as_completed([workers.submit(_fill_day, url, since, until, step) for since, until in wanted]):
                 done.result()
-                progress.advance(task)
+                steps.done(tell=True)
         except BaseException:
             workers.shutdown(wait=False, cancel_futures=True)
             raise

@@ -13,8 +13,6 @@ import statistics
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from tests.bench.arena import Arena, open_arena
 from tests.bench.contenders.bare_copy import bare_copy
 from tests.bench.contenders.contender import Contender, UnavailableError
@@ -25,6 +23,7 @@ from tests.bench.contenders.throw_away import throw_away
 from tests.bench.losses import crashed, killed, spoiled
 from tests.bench.messages import MEASURES, Series
 from tests.bench.speed import SINGLE, WIDE, turn
+from tests.bench.steps import Steps
 from tests.bench.table import show
 
 RUNS = 3
@@ -57,9 +56,8 @@ def main(only: Collection[str] = (), arguments: Sequence[str] = ()) -> dict[str,
     entered = [one for one in contenders(arguments) if not only or one.key.startswith(tuple(only))]
     if not entered:
         raise SystemExit(f"--only {','.join(only)}: expected some of {', '.join(one.key for one in contenders())}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with open_arena() as arena, Progress(*columns) as progress:
-        course = Course(arena, entered, progress)
+    with open_arena() as arena, Steps() as steps:
+        course = Course(arena, entered, steps)
         course.prepare()
         course.take_turns()
         course.break_things()
@@ -71,17 +69,17 @@ def main(only: Collection[str] = (), arguments: Sequence[str] = ()) -> dict[str,
 class Course:
     """The benchmark from beginning to end. A peer that drops out on the way is named with the reason; the others go on."""
 
-    def __init__(self, arena: Arena, entered: Sequence[Contender], progress: Progress) -> None:
+    def __init__(self, arena: Arena, entered: Sequence[Contender], steps: Steps) -> None:
         self._arena = arena
         self._entered = entered
-        self._progress = progress
-        self._task = progress.add_task("", total=RUNS * len(_LIMITS) + len(entered) * (1 + RUNS + 3))
+        self._steps = steps
         self._out: dict[str, str] = {}
         self._turns: dict[str, list[dict[str, float]]] = {key: [] for key in (*_LIMITS, *(one.key for one in entered))}
         self._lost: dict[str, dict[str, int]] = {one.key: {} for one in entered}
 
     def prepare(self) -> None:
         """Install everyone, make their tables."""
+        self._steps.begin("getting ready", RUNS * len(_LIMITS) + len(self._entered) * (1 + RUNS + 3))
         for one in self._entered:
             self._step(one, "is made ready", one.prepare)
 
@@ -89,9 +87,9 @@ class Course:
         """Everyone in turn, several times."""
         for run in range(RUNS):
             for key, (title, measure) in _LIMITS.items():
-                self._progress.update(self._task, description=f"{title}, run {run + 1}")
+                self._steps.now(f"{title}, run {run + 1}")
                 self._turns[key].append(measure(self._arena, run))
-                self._progress.advance(self._task)
+                self._steps.done()
             for one in self._entered:
                 if measured := self._step(one, f"run {run + 1}", lambda arena, one=one: turn(arena, one)):
                     self._turns[one.key].append(measured)
@@ -128,7 +126,7 @@ class Course:
 
     def _step(self, one: Contender, what: str, work: Callable[[Arena], Any]) -> Any:
         """Do one thing with a contender; None when it is out, or drops out here."""
-        self._progress.update(self._task, description=f"{one.title} {what}")
+        self._steps.now(f"{one.title} {what}")
         done = None
         if one.key not in self._out:
             try:
@@ -137,7 +135,7 @@ class Course:
                 self._out[one.key] = str(error)
                 if isinstance(one, Ours):
                     raise SystemExit(f"{one.title}: {error}") from error
-        self._progress.advance(self._task)
+        self._steps.done()
         return done
 
 

@@ -11,7 +11,7 @@ from tests.bench.arena import PATIENCE_S, Arena
 from tests.bench.contenders.contender import Contender
 from tests.bench.counting import Losses, compare, tally
 from tests.bench.messages import Series, with_bad
-from tests.bench.speed import running
+from tests.bench.speed import await_ready, running
 from tests.flood import Flood
 
 #: Messages a second while something is broken, for how long, and when it breaks.
@@ -34,7 +34,10 @@ def killed(arena: Arena, contender: Contender) -> Losses:
         with _publishing(arena, series.messages(contender.root(1)), RATE) as flood:
             time.sleep(BREAK_S)
             child.kill()
-            stay.callback(contender.start().stop)
+            again = contender.start()
+            stay.callback(again.stop)
+        # However long it takes to start again.
+        await_ready(arena, contender, again)
         _await_rows(arena, contender, series)
     return _losses(arena, contender, series, flood)
 

@@ -46,11 +46,20 @@ def running(arena: Arena, contender: Contender) -> Iterator[Child]:
     """A contender that is subscribed and stores."""
     child = contender.start()
     try:
-        for values in (1, len(MEASURES)):
-            _await_ready(arena, contender, child, values)
+        await_ready(arena, contender, child)
         yield child
     finally:
         child.stop()
+
+
+def await_ready(arena: Arena, contender: Contender, child: Child) -> None:
+    """Publish messages of both shapes now and then until one of each is stored.
+
+    Raises:
+        UnavailableError: none ever is.
+    """
+    for values in (1, len(MEASURES)):
+        _await_ready(arena, contender, child, values)
 
 
 def _await_ready(arena: Arena, contender: Contender, child: Child, values: int) -> None:

@@ -83,8 +83,9 @@ context.get("add")(msg.payload);
 return null;
 """
 _GATHER_END = """
+const pool = context.get("pool");
 clearInterval(context.get("timer"));
-context.get("flush")().then(() => context.get("pool").end());
+context.get("flush")().then(() => pool.end());
 """
 
 
