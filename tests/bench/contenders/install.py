@@ -58,7 +58,7 @@ def node_peer(name: str, packages: Sequence[str]) -> tuple[Path, Path]:
         (folder / "package.json").write_text("{}\n")
         options = ("--save-exact", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
         path = f"{node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        _run(wanted, [node, npm, "install", *options, *packages], folder, os.environ | {"PATH": path})
+        _run(" ".join(packages), [node, npm, "install", *options, *packages], folder, os.environ | {"PATH": path})
         _mark(folder, wanted)
     return node, folder
 
@@ -85,6 +85,8 @@ def _run(what: str, command: Sequence[str | Path], folder: Path, environment: Ma
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UnavailableError(f"could not be installed: {what}: {error}") from error
     if done.returncode:
+        # Of the lines that speak of an error, without npm's stack and log file, the longest tells what it is.
         said = [line for line in (done.stderr or done.stdout).splitlines() if "error" in line.lower()]
-        why = said[-1] if said else f"exit status {done.returncode}"
-        raise UnavailableError(f"could not be installed: {what}: {why}")
+        said = [line for line in said if "complete log" not in line and " at " not in line]
+        why = max(said, key=len, default=f"exit status {done.returncode}")
+        raise UnavailableError(f"could not be installed: {what}: {why[:200]}")
