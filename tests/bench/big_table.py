@@ -133,14 +133,17 @@ def _build(url: str, connection: Connection, readings: int, until: datetime) -> 
         connection.execute("SET maintenance_work_mem = '1GB'")
         connection.execute(key.replace(" INDEX ", " INDEX IF NOT EXISTS ", 1))
         steps.done()
+        steps.begin("statistics", 1)
+        connection.execute("VACUUM ANALYZE reading")
+        steps.done()
         steps.begin("days of hourly figures", len(days))
         for day in days:
             # roll_hours takes an hour for finished some minutes after its end.
             if edition(connection) == "apache":
                 roll_hours(connection, min(day + timedelta(days=1), until) + timedelta(minutes=10))
             steps.done(tell=True)
-        steps.begin("latest values and statistics", 4)
-        for statement in (_LATEST, "VACUUM ANALYZE reading", "VACUUM ANALYZE rollup_hour", "ANALYZE"):
+        steps.begin("latest values and statistics", 3)
+        for statement in (_LATEST, "VACUUM ANALYZE rollup_hour", "ANALYZE"):
             connection.execute(statement, {"until": until} if "%(until)s" in statement else None)
             steps.done(tell=True)
 
