@@ -36,8 +36,8 @@ def killed(arena: Arena, contender: Contender) -> Losses:
             child.kill()
             again = contender.start()
             stay.callback(again.stop)
-        # However long it takes to start again.
-        await_ready(arena, contender, again)
+        # What waits for it comes first.
+        await_ready(arena, contender, again, 4 * PATIENCE_S)
         _await_rows(arena, contender, series)
     return _losses(arena, contender, series, flood)
 

@@ -52,22 +52,17 @@ def running(arena: Arena, contender: Contender) -> Iterator[Child]:
         child.stop()
 
 
-def await_ready(arena: Arena, contender: Contender, child: Child) -> None:
+def await_ready(arena: Arena, contender: Contender, child: Child, patience_s: float = PATIENCE_S) -> None:
     """Publish messages of both shapes now and then until one of each is stored.
 
     Raises:
         UnavailableError: none ever is.
     """
     for values in (1, len(MEASURES)):
-        _await_ready(arena, contender, child, values)
+        _await_ready(arena, contender, child, values, patience_s)
 
 
-def _await_ready(arena: Arena, contender: Contender, child: Child, values: int) -> None:
-    """Publish a message now and then until one of them is stored.
-
-    Raises:
-        UnavailableError: none ever is.
-    """
+def _await_ready(arena: Arena, contender: Contender, child: Child, values: int, patience_s: float) -> None:
     name, store, root = f"probe{next(_numbers)}", contender.store(values), contender.root(values)
 
     def stored() -> bool:
@@ -78,7 +73,7 @@ def _await_ready(arena: Arena, contender: Contender, child: Child, values: int) 
         return bool(arena.ask(store.url, f"SELECT 1 FROM {store.table} WHERE device = %s LIMIT 1", [f"{name}-0"]))
 
     try:
-        wait_until(stored, "it stores what is published")
+        wait_until(stored, "it stores what is published", patience_s)
     except TimeoutError as error:
         raise UnavailableError(f"did not start: {error}: {child.tail(3)}") from error
 

@@ -71,7 +71,9 @@ def _number(value: float | None, places: int = 0) -> str:
 
 
 def _against_budgets(figures: Mapping[str, Any]) -> list[str]:
-    lines = ["* eight values in one row of eight columns: values/s"]
+    lines = []
+    if any(contender.get("rows_of_eight") == 1 for contender in figures["contenders"].values()):
+        lines.append("* eight values in one row of eight columns: values/s")
     for key, what in (
         ("messages_share", "messages/s, share of the subscriber that throws away (budget: 80 %)"),
         ("rows_share", "rows/s, share of bare staged COPY (budget: 80 %)"),
