@@ -23,6 +23,7 @@ from ioc.settings import Settings
 
 #: How often a service says that it lives.
 BEAT_S: Final = 1.0
+_STOP: Final = (signal.SIGTERM, signal.SIGINT)
 
 Log = structlog.stdlib.BoundLogger
 
@@ -109,8 +110,7 @@ class Service:
     def __enter__(self) -> Self:
         """Take the signals, start the metrics and the heartbeat."""
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, self._stop)
+            self._take_signals()
         if self.settings.metrics_port:
             prometheus_client.start_http_server(self.settings.metrics_port, addr="127.0.0.1")
         self._thread.start()
@@ -146,11 +146,23 @@ class Service:
         reason = "; ".join(f"{part}: {why}" for part, why in missing.items())
         return Heartbeat(self.name, self.instance, utc_now(), state, reason, self.figures())
 
-    def _stop(self, number: int, frame: object) -> None:
-        del frame
-        if not self.stopping.is_set():
-            self.log.info("stopping", signal=signal.Signals(number).name)
-        self.stopping.set()
+    def _take_signals(self) -> None:
+        # A handler interrupts this thread anywhere, also inside the event or the log, whose locks it would then wait for for
+        # ever; and it does not run at all when the signal comes just before the thread begins to wait. So signals go through a
+        # pipe to a thread of their own: Python writes them there at once, the handler only once more when an event loop has
+        # taken the wake-up for itself.
+        told, tell = os.pipe()
+        os.set_blocking(tell, False)
+        signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+        threading.Thread(target=self._await_signals, args=(told,), name="signals", daemon=True).start()
+        for number in _STOP:
+            signal.signal(number, lambda number, _frame: os.write(tell, bytes((number,))))
+
+    def _await_signals(self, told: int) -> None:
+        while number := os.read(told, 1):
+            if number[0] in _STOP and not self.stopping.is_set():
+                self.log.info("stopping", signal=signal.Signals(number[0]).name)
+                self.stopping.set()
 
     def _beat(self) -> None:
         live = Live(self.settings.require("redis_url"))
