@@ -1,4 +1,4 @@
-"""The dialects that devices speak, one file each."""
+"""The dialects that devices speak, one file or folder each."""
 
 from __future__ import annotations
 
