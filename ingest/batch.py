@@ -57,6 +57,7 @@ class Batch:
     """
 
     __slots__ = (
+        "_places",
         "_received",
         "_sources",
         "_starts",
@@ -71,6 +72,8 @@ class Batch:
         "events",
         "events_of",
         "frames",
+        "handed_on",
+        "marks",
         "messages",
         "outgoing",
         "readings",
@@ -90,7 +93,10 @@ class Batch:
         self._starts: list[int] = []
         self._received: list[datetime] = []
         self._sources: list[str] = []
+        self._places: list[tuple[str, int]] = []
         self.acks: dict[int, list[int]] = {}
+        #: How many of the messages came from the broker, straight or over the spool.
+        self.handed_on = 0
         self.readings: list[Reading] = []
         self.readings_of: list[int] = []
         #: Readings stored at their receive time, with the device's own time, which is their identity.
@@ -104,6 +110,8 @@ class Batch:
         self.events_of: list[int] = []
         #: Messages with something to store that has no identity of its own; the delivery's tells them from a redelivery.
         self.undated: set[int] = set()
+        #: Spooled messages without an identity of their own, to be noted as committed: whose, which, and what.
+        self.marks: dict[tuple[str, int], bytes] = {}
         #: The last announcement of each device; None = retired.
         self.announced: dict[str, Announcement | None] = {}
         self.announced_of: dict[str, int] = {}
@@ -137,6 +145,9 @@ class Batch:
         self._starts.append(len(self.messages))
         self._received.append(block.received)
         self._sources.append(block.source)
+        self._places.append((block.segment, block.first))
+        if block.generation or block.segment:
+            self.handed_on += len(block.messages)
         mids = [mid for _, _, mid, _ in block.messages if mid]
         if mids and block.generation:
             self.acks.setdefault(block.generation, []).extend(mids)
@@ -147,7 +158,16 @@ class Batch:
 
     def source(self, origin: int) -> str:
         """Whose packet id the message of that index has."""
-        return self._sources[bisect_right(self._starts, origin) - 1]
+        return self._sources[self._block(origin)]
+
+    def spooled(self, origin: int) -> tuple[str, int] | None:
+        """Segment and place of the message of that index, None when it came straight from the broker."""
+        block = self._block(origin)
+        segment, first = self._places[block]
+        return (segment, first + origin - self._starts[block]) if segment else None
+
+    def _block(self, origin: int) -> int:
+        return bisect_right(self._starts, origin) - 1
 
     def drop(self, origins: set[int]) -> None:
         """Forget what these messages brought: it was committed before. That they are to be acknowledged stays."""

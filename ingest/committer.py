@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -12,6 +13,7 @@ import msgspec
 import psycopg
 
 from ingest.batch import Batch
+from ingest.delivery import forget_spooled
 from ingest.faults import is_of_the_rows, sift
 from ingest.metrics import COMMITS, DUPLICATES, LATENCY, QUARANTINED, RETRIES, STORED
 from ingest.registry import Registry
@@ -48,6 +50,8 @@ class Committer:
         self._is_shared = bool(service.settings.ingest_group) or service.settings.ingest_processes > 1
         self._follow_at = 0.0
         self.registry = Registry()
+        #: Since when the database is waited for, by the monotonic clock; None while it is not.
+        self.waiting_since: float | None = time.monotonic()
         #: What dialects remembered when the last process ended.
         self.context: list[tuple[str, bytes]] = []
 
@@ -68,13 +72,14 @@ class Committer:
                 self._service.stopping.wait(next(waits))
             else:
                 self._service.recover("timescaledb")
+                self.waiting_since = None
                 return True
         return False
 
     def commit(self, batch: Batch, sights: Sequence[Sight]) -> Outcome | None:
         """Commit a batch; returns only when that is done, or None when the service stops and the database stays away."""
         waits = backoff(0.05, 3.0)
-        began = time.monotonic()
+        began = self.waiting_since = time.monotonic()
         attempt = Attempt()
         while True:
             try:
@@ -87,6 +92,7 @@ class Committer:
                 RETRIES.inc()
             else:
                 self._service.recover("timescaledb")
+                self.waiting_since = None
                 COMMITS.observe(time.monotonic() - began)
                 self.registry.update(outcome.devices)
                 self._remember_states(outcome)
@@ -95,6 +101,11 @@ class Committer:
             if self._is_late():
                 return None
             time.sleep(next(waits))
+
+    def forget_spooled(self, marked: str) -> None:
+        """A spool is empty: what was noted of it is not needed any more. If that fails, the next time will do."""
+        with suppress(psycopg.Error, StorageError):
+            forget_spooled(self._connected(), marked)
 
     def close(self) -> None:
         """Close the connection."""

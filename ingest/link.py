@@ -17,7 +17,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ingest.dialect import Filters
 from ingest.inbox import Inbox
-from ingest.message import Block, Outgoing, Raw
+from ingest.message import OVERHEAD, Block, Outgoing, Raw
 from ingest.metrics import RECEIVED, RECONNECTS
 from ingest.mqtt import BlockClient
 from ioc.mqtt import V5, Contact
@@ -25,8 +25,6 @@ from ioc.service import Service, backoff, utc_now
 from ioc.topics import covers
 
 KEEPALIVE_S: Final = 20
-#: What a message takes in memory beside its bytes.
-_OVERHEAD: Final = 250
 #: Every connection of this process has a number of its own, so that an acknowledgement finds the one it belongs to.
 _GENERATIONS: Final = count(1)
 _FULL_POLL_S: Final = 0.01
@@ -248,7 +246,7 @@ class Link:
             self._wake.send(b"\0")
 
     def _on_block(self, messages: list[Raw], size: int) -> None:
-        self._inbox.put(Block(self._generation, utc_now(), messages, size + _OVERHEAD * len(messages), self._client_id))
+        self._inbox.put(Block(self._generation, utc_now(), messages, size + OVERHEAD * len(messages), self._client_id))
         self._unacknowledged += sum(1 for message in messages if message[2])
         self.received += len(messages)
         RECEIVED.inc(len(messages))

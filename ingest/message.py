@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 #: Topic as bytes, payload, packet id (0 for QoS 0), and whether the broker says that it is a redelivery. A plain tuple: one is
 #: made for every message, and a class of any kind costs more than reading the message from the socket.
 Raw = tuple[bytes, bytes, int, bool]
+
+
+#: What a message takes in memory beside its bytes.
+OVERHEAD: Final = 250
 
 
 class Block(NamedTuple):
@@ -18,6 +22,8 @@ class Block(NamedTuple):
         received: when they were read.
         size: bytes they hold in memory.
         source: whose packet ids these are: the client id of the session.
+        segment: of the spool, when they were read back from there.
+        first: the place of the first one in that segment; the others follow it.
     """
 
     generation: int
@@ -25,6 +31,8 @@ class Block(NamedTuple):
     messages: list[Raw]
     size: int
     source: str = ""
+    segment: str = ""
+    first: int = 0
 
 
 class Outgoing(NamedTuple):

@@ -24,4 +24,7 @@ LATENCY: Final = Histogram(
 RETRIES: Final = Counter("ioc_ingest_retries_total", "Batches tried again because the database was away or busy.")
 RECONNECTS: Final = Counter("ioc_ingest_reconnects_total", "Lost connections to the broker.")
 FRAMES: Final = Counter("ioc_ingest_frames_total", "Camera pictures handed to the live view.")
+SPOOLED: Final = Counter("ioc_ingest_spooled_total", "Messages written to the spool on disk.")
+SPOOL_BYTES: Final = Gauge("ioc_ingest_spool_bytes", "Size of the spool on disk.")
+NOT_SPOOLED: Final = Counter("ioc_ingest_not_spooled_total", "QoS 0 messages dropped while others were spooled.")
 QUEUE: Final = Gauge("ioc_ingest_queue_messages", "Messages read from the broker and not yet committed.")

@@ -6,6 +6,7 @@
     publish  what was committed → Redis            (ingest.publisher)
 
     errands  wishes in the database → decode, network  (ingest.errands)
+    spool    between network and decode, where it is set up: what cannot be committed goes to the disk (ingest.detour)
 
 The batch grows while the one before it is committed, so that a slower database makes larger batches, and a stopped one stops the
 reading: inbox full → socket unread → the broker keeps the rest.
@@ -15,13 +16,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from ingest.batch import Batch
 from ingest.clock import Clocks
 from ingest.committer import PATIENCE_S, Committer
 from ingest.decode import Decoder
+from ingest.detour import Detour
 from ingest.dialect import GROUP, filters
 from ingest.dialects import all_dialects
 from ingest.errands import Errands
@@ -34,6 +36,7 @@ from ingest.message import Block
 from ingest.metrics import QUEUE
 from ingest.publisher import Publisher
 from ingest.registry import Sights
+from ingest.spool import Spool, spool_of, spool_root
 from ingest.store import Outcome
 from ioc.errors import IocError
 from ioc.live import Live
@@ -54,22 +57,26 @@ _IDLE_S: Final = 1.0
 class Ingest:
     """Everything between one broker session and the database."""
 
-    def __init__(self, service: Service, who: Identity, live: Live) -> None:
+    def __init__(self, service: Service, who: Identity, live: Live, spool: Spool | None = None) -> None:
         settings = service.settings
         processes = settings.ingest_processes
         self._is_first = who.number == 1 and settings.ingest_first
         self._service = service
         self._settings = settings
         self._inbox = Inbox(most_bytes=_INBOX_BYTES, most_messages=settings.ingest_inflight)
+        arriving = self._inbox
+        if spool is not None:
+            arriving = Inbox(most_bytes=_INBOX_BYTES, most_messages=settings.ingest_inflight)
+        self._arriving = arriving
         dialects = all_dialects()
         wanted = filters(
             (one for dialect in dialects for one in dialect.subscriptions),
             settings.ingest_group or (GROUP if processes > 1 else ""),
             first=self._is_first,
         )
-        self._link = Link(service, who.client, self._inbox, wanted)
+        self._link = Link(service, who.client, arriving, wanted)
         self._links = [self._link]
-        self._leftovers = Leftovers(service, self._inbox, wanted, processes, self._links)
+        self._leftovers = Leftovers(service, arriving, wanted, processes, self._links)
         self._committer = Committer(service)
         self._publisher = Publisher(service, live)
         self._sights = Sights()
@@ -78,6 +85,19 @@ class Ingest:
         )
         self._decoder = Decoder(self._intake, dialects, most_bytes=settings.max_payload_bytes)
         self._errands = Errands(service, ())
+        self._recalled = threading.Event()
+        self._detour: Detour | None = None
+        if spool is not None:
+            self._detour = Detour(
+                service,
+                spool,
+                arriving,
+                self._inbox,
+                self._committer,
+                acknowledge=self._acknowledge,
+                ready=self._recalled,
+                root=spool_root(settings),
+            )
         self._changed = threading.Condition()
         self._decoded = False
         self._fault: BaseException | None = None
@@ -91,25 +111,31 @@ class Ingest:
         Raises:
             IocError: a thread died of a fault of ours.
         """
-        if not self._committer.open():
+        if self._detour is None and not self._open():
             return
-        self._recall()
+        works = {
+            "network": self._link.run,
+            "decode": self._decode,
+            "commit": self._commit,
+            "publish": self._publisher.run,
+            "errands": self._errands.run,
+        }
+        if self._detour is not None:
+            works["spool"] = self._detour.run
+        if self._is_first:
+            works["leftovers"] = self._leftovers.run
         threads = {
             name: threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
-            for name, work in (
-                ("network", self._link.run),
-                ("decode", self._decode),
-                ("commit", self._commit),
-                ("publish", self._publisher.run),
-                ("errands", self._errands.run),
-                *([("leftovers", self._leftovers.run)] if self._is_first else []),
-            )
+            for name, work in works.items()
         }
         for thread in threads.values():
             thread.start()
         self._service.stopping.wait()
         for link in self._links:
             link.stop_reading()
+        self._arriving.close()
+        if self._detour is not None:
+            threads["spool"].join(PATIENCE_S)
         self._inbox.close()
         threads["decode"].join(PATIENCE_S)
         threads["commit"].join(2 * PATIENCE_S)
@@ -131,6 +157,8 @@ class Ingest:
         """For the heartbeat."""
         batch = self._intake.batch
         queue = self._inbox.messages + len(batch)
+        if self._detour is not None:
+            queue += self._arriving.messages
         QUEUE.set(queue)
         messages, rows = self._rates.per_second(self._link.received, self._stored)
         return {
@@ -139,6 +167,7 @@ class Ingest:
             "queue": queue,
             "inflight": self._link.inflight,
             "quarantined": self._rejected,
+            "spool_mb": 0.0 if self._detour is None else round(self._detour.bytes / 1e6, 1),
         }
 
     def _guarded(self, work: Callable[[], None]) -> None:
@@ -152,6 +181,14 @@ class Ingest:
             with self._changed:
                 self._decoded = True
                 self._changed.notify_all()
+
+    def _open(self) -> bool:
+        """Wait for the database, and take up what it knows; False when told to stop before it came."""
+        if not self._committer.open():
+            return False
+        self._recall()
+        self._recalled.set()
+        return True
 
     def _recall(self) -> None:
         """Take up what was known when the last process ended, before the first message comes."""
@@ -184,6 +221,9 @@ class Ingest:
             self._changed.notify_all()
 
     def _commit(self) -> None:
+        # Where there is a spool, messages go there until the database has come.
+        if not self._recalled.is_set() and not self._open():
+            return
         while True:
             with self._changed:
                 ended = self._await_batch()
@@ -204,14 +244,20 @@ class Ingest:
                 return
 
     def _committed(self, batch: Batch, outcome: Outcome) -> None:
-        for generation, mids in batch.acks.items():
-            for link in list(self._links):
-                link.acknowledge(generation, mids)
+        if self._detour is not None:
+            self._detour.committed(batch.handed_on, batch.acks)
+        else:
+            for generation, mids in batch.acks.items():
+                self._acknowledge(generation, mids)
         for message in batch.outgoing:
             self._link.publish(message)
         self._stored += outcome.stored
         self._rejected += sum(outcome.rejected.values())
         self._publisher.add(outcome, batch.frames)
+
+    def _acknowledge(self, generation: int, mids: Sequence[int]) -> None:
+        for link in list(self._links):
+            link.acknowledge(generation, mids)
 
     def _await_batch(self) -> bool:
         """Wait until the batch is due, or for a while when there is none; True when it is the last."""
@@ -254,10 +300,14 @@ def main(settings: Settings, member: int | None = None) -> None:
         settings: as read at the edge.
         member: its number among several; None = the lowest free one.
     """
-    with identity(settings, member) as who, Service("ingest", _of_member(settings, who)) as service:
+    with (
+        identity(settings, member) as who,
+        spool_of(settings, who.client) as spool,
+        Service("ingest", _of_member(settings, who)) as service,
+    ):
         live = Live(service.settings.require("redis_url"))
         try:
-            Ingest(service, who, live).run()
+            Ingest(service, who, live, spool).run()
         finally:
             live.close()
 

@@ -53,6 +53,10 @@ class BrokerError(IocError):
     """The MQTT broker refused us or is away."""
 
 
+class SpoolError(IocError):
+    """The spool on disk cannot be used."""
+
+
 class ActionError(IocError):
     """An operator asked for what cannot be done: no such alarm, or not in this state."""
 

@@ -69,6 +69,12 @@ class Settings(BaseSettings):
     ingest_client_id: str = Field(
         "", description="MQTT client id, the same over restarts; empty = ioc-ingest-<host>-<lowest free number>."
     )
+    ingest_spool_mb: int = Field(
+        0,
+        ge=0,
+        description="MB on disk (home/spool) for messages that come while TimescaleDB is away, for brokers that cannot hold"
+        " them; each is acknowledged when it is on disk, and stored when the database is back. Full = the broker holds. 0 = off.",
+    )
     max_payload_bytes: int = Field(1_048_576, ge=1024, description="Larger messages are quarantined, cut to 64 KiB.")
     clock_ahead_s: float = Field(300.0, gt=0, description="A device time further ahead is stored at its receive time.")
     clock_behind_s: float = Field(
