@@ -10,8 +10,9 @@ from typing import Final
 from dash import html
 
 from dashboards.when import clock, figure, moment, span
-from ioc.alarms.log import KIND_LABELS, SYSTEM, Entry, Fault
+from ioc.alarms.log import KIND_LABELS, SYSTEM, Entry
 from ioc.catalog import RULES
+from ioc.chain import Fault
 from ioc.i18n import Translator
 
 #: Entries of one kind by the system in a row, from which on they are folded into one line.

@@ -17,10 +17,10 @@ from ioc.db.pool import Connection, translated
 from ioc.errors import ActionError
 from ioc.model import Alarm, AlarmsChanged, Change
 from ioc.service import utc_now
+from ioc.typed import typed_name, typed_text
 
 #: What is put aside for longer than a shift is forgotten.
 SHELVE_AT_MOST: Final = timedelta(hours=12)
-TEXT_AT_MOST: Final = 4000
 
 
 def acknowledge(
@@ -39,11 +39,11 @@ def acknowledge(
     """
 
     def act(file: OpenFile, rows: list[Alarm]) -> None:
-        moved = [row for alarm in rows if (row := file.move(alarm, "acknowledge", who=_name(who)))]
+        moved = [row for alarm in rows if (row := file.move(alarm, "acknowledge", who=typed_name(who)))]
         if moved:
             opened = min(row.opened for row in moved)
             details = {"alarms": [row.id for row in moved], "after_s": round((file.now - opened).total_seconds(), 1)}
-            file.write("acknowledged", who=_name(who), details=details)
+            file.write("acknowledged", who=typed_name(who), details=details)
 
     return _each(connection, alarms, incident, act, now)
 
@@ -66,14 +66,14 @@ def shelve(
     ahead = until - (now or utc_now())
     if not timedelta(0) < ahead <= SHELVE_AT_MOST:
         raise ActionError(f"shelve until {until.isoformat()}: expected a time within the next {SHELVE_AT_MOST}")
-    text = _text(reason, "a reason")
+    text = typed_text(reason, "a reason")
 
     def act(file: OpenFile, rows: list[Alarm]) -> None:
-        moved = [row for a in rows if (row := file.move(a, "shelve", who=_name(who), until=until, reason=text))]
+        moved = [row for a in rows if (row := file.move(a, "shelve", who=typed_name(who), until=until, reason=text))]
         if moved:
             file.write(
                 "shelved",
-                who=_name(who),
+                who=typed_name(who),
                 text=text,
                 details={"alarms": [row.id for row in moved], "until": until.isoformat()},
             )
@@ -90,9 +90,9 @@ def unshelve(connection: Connection, alarms: Collection[int], who: str, *, now: 
     """
 
     def act(file: OpenFile, rows: list[Alarm]) -> None:
-        moved = [row for alarm in rows if (row := file.move(alarm, "unshelve", who=_name(who)))]
+        moved = [row for alarm in rows if (row := file.move(alarm, "unshelve", who=typed_name(who)))]
         if moved:
-            file.write("unshelved", who=_name(who), details={"alarms": [row.id for row in moved]})
+            file.write("unshelved", who=typed_name(who), details={"alarms": [row.id for row in moved]})
 
     return _each(connection, alarms, None, act, now)
 
@@ -104,7 +104,7 @@ def note(connection: Connection, incident: int, text: str, who: str, *, now: dat
         ActionError: no text, no such incident.
         StorageError: nothing was changed.
     """
-    return _say(connection, incident, "note", _text(text, "a text"), who, now)
+    return _say(connection, incident, "note", typed_text(text, "a text"), who, now)
 
 
 def assign(connection: Connection, incident: int, to: str, who: str, *, now: datetime | None = None) -> list[Change]:
@@ -114,7 +114,7 @@ def assign(connection: Connection, incident: int, to: str, who: str, *, now: dat
         ActionError: nobody named, no such incident.
         StorageError: nothing was changed.
     """
-    return _say(connection, incident, "assigned", _text(to, "whom to assign it to"), who, now)
+    return _say(connection, incident, "assigned", typed_text(to, "whom to assign it to"), who, now)
 
 
 def dispatch(
@@ -126,7 +126,7 @@ def dispatch(
         ActionError: nobody named, no such incident.
         StorageError: nothing was changed.
     """
-    return _say(connection, incident, "dispatched", _text(unit, "who was sent"), who, now)
+    return _say(connection, incident, "dispatched", typed_text(unit, "who was sent"), who, now)
 
 
 def close(
@@ -146,9 +146,9 @@ def close(
             raise ActionError(
                 f"incident {file.id} is {file.state} with {len(rows)} alarms alive: wait until it is cleared, or give a reason"
             )
-        moved = [row for alarm in rows if (row := file.move(alarm, "acknowledge", who=_name(who)))]
+        moved = [row for alarm in rows if (row := file.move(alarm, "acknowledge", who=typed_name(who)))]
         details: dict[str, Any] = {"forced": True, "alarms": [row.id for row in moved]} if rows else {}
-        file.write("closed", who=_name(who), text=_text(reason) if reason.strip() else "", details=details)
+        file.write("closed", who=typed_name(who), text=typed_text(reason) if reason.strip() else "", details=details)
         file.closing = True
 
     return _each(connection, (), incident, act, now)
@@ -193,27 +193,9 @@ def _say(connection: Connection, incident: int, kind: Kind, text: str, who: str,
     def act(file: OpenFile, rows: list[Alarm]) -> None:
         del rows
         said = file.last(kind)
-        repeated = said is not None and (said.who, said.text) == (_name(who), text)
+        repeated = said is not None and (said.who, said.text) == (typed_name(who), text)
         # Assigning to whom it is assigned changes nothing; the same note may be true again, but not twice in a row.
         if not (repeated and said is not None and (kind == "assigned" or file.is_last(said))):
-            file.write(kind, who=_name(who), text=text)
+            file.write(kind, who=typed_name(who), text=text)
 
     return _each(connection, (), incident, act, now)
-
-
-def _name(who: str) -> str:
-    return _text(who, "a name")
-
-
-def _text(text: str, what: str = "a text") -> str:
-    """What a person typed, without what TimescaleDB cannot store.
-
-    Raises:
-        ActionError: nothing is left, or it is too long.
-    """
-    clean = "".join(c for c in text if c.isprintable() or c in "\n\t").strip()
-    if not clean:
-        raise ActionError(f"expected {what}, got nothing")
-    if len(clean) > TEXT_AT_MOST:
-        raise ActionError(f"expected at most {TEXT_AT_MOST} characters, got {len(clean)}")
-    return clean

@@ -1,20 +1,15 @@
-"""The incident log: entries that are only ever added, each carrying the hash of the one before.
-
-Whoever changes, removes or inserts an entry later breaks the chain from there on, and `verify` says where. Cutting entries
-off the end leaves a valid shorter chain; comparing the last hash with one kept elsewhere (a printed report) shows that.
-"""
+"""The incident log: entries that are only ever added, each carrying the hash of the one before (`ioc.chain`)."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Literal
 
 import msgspec
 
 from ioc.catalog import Label
+from ioc.chain import GENESIS, Fault, chained, instant
 
 Kind = Literal[
     "detected",
@@ -56,10 +51,6 @@ KIND_LABELS: Final[dict[Kind, Label]] = {
 
 #: Who wrote an entry that no person wrote.
 SYSTEM: Final = "system"
-#: What the first entry's `previous` is.
-GENESIS: Final = bytes(32)
-
-_EXACT: Final = 2**53
 
 Details = Mapping[str, str | int | float | bool | list[int] | None]
 
@@ -78,37 +69,20 @@ class Entry(msgspec.Struct, frozen=True):
     hash: bytes
 
 
-class Fault(msgspec.Struct, frozen=True):
-    """Where a chain breaks first."""
-
-    seq: int
-    why: str
-
-
-def canonical(value: Any) -> str:
-    """JSON with one spelling for each value, whatever a detour through `jsonb` made of it (1.0 and 1 are one number).
-
-    Raises:
-        ValueError: NaN and the infinities have no JSON.
-    """
-    return json.dumps(_plain(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
 def digest(
     incident: int, seq: int, time: datetime, kind: str, who: str, text: str, details: Details, previous: bytes
 ) -> bytes:
-    """SHA-256 over the canonical JSON of an entry; the time in UTC with microseconds, as TimescaleDB keeps it."""
+    """The hash of an entry."""
     content = {
         "incident": incident,
         "seq": seq,
-        "time": time.astimezone(UTC).isoformat(timespec="microseconds"),
+        "time": instant(time),
         "kind": kind,
         "who": who,
         "text": text,
         "details": dict(details),
-        "previous": previous.hex(),
     }
-    return hashlib.sha256(canonical(content).encode()).digest()
+    return chained(content, previous)
 
 
 def follow(
@@ -152,16 +126,3 @@ def verify(entries: Sequence[Entry]) -> Fault | None:
             return Fault(number, "was changed after it was written")
         previous = entry.hash
     return None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return value
-    # Beyond 2**53 a float and the integer it prints as part ways.
-    if abs(value) > _EXACT:
-        return float(value)
-    return int(value) if float(value).is_integer() else value

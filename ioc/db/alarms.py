@@ -10,7 +10,8 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from ioc.alarms.grouping import RATE_WINDOW, IncidentState, Rate, rate
-from ioc.alarms.log import Entry, Fault, verify
+from ioc.alarms.log import Entry, verify
+from ioc.chain import Fault
 from ioc.db.pool import Connection, translated
 from ioc.errors import ActionError
 from ioc.model import Alarm, Incident

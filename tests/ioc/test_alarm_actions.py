@@ -17,9 +17,10 @@ from psycopg.types.json import Jsonb
 from ioc.alarms import actions
 from ioc.alarms.execute import Order, execute
 from ioc.alarms.grouping import incident_state
-from ioc.alarms.log import canonical, verify
+from ioc.alarms.log import verify
 from ioc.alarms.machine import Event
 from ioc.alarms.world import Decision
+from ioc.chain import canonical
 from ioc.db import alarms as stored
 from ioc.db.pool import Connection
 from ioc.errors import ActionError

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ioc.alarms.log import GENESIS, KIND_LABELS, Entry, Kind, canonical, follow, verify
+from ioc.alarms.log import KIND_LABELS, Entry, Kind, follow, verify
+from ioc.chain import GENESIS, canonical
 
 START = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 
