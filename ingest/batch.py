@@ -9,7 +9,7 @@ from math import inf
 from typing import Any, Final
 
 from ingest.message import Block, Outgoing, Raw
-from ioc.model import Announcement, DeviceState, Discovery, Event, Frame, Reading, Rejected
+from ioc.model import Announcement, Answer, DeviceState, Discovery, Event, Frame, Reading, Rejected
 
 #: Data older than this says nothing about whether its device lives now.
 FRESH_S: Final = 60.0
@@ -64,6 +64,8 @@ class Batch:
         "acks",
         "announced",
         "announced_of",
+        "answers",
+        "answers_of",
         "born",
         "clock_off",
         "clock_off_of",
@@ -108,6 +110,9 @@ class Batch:
         self.unstamped: set[int] = set()
         self.events: list[Event] = []
         self.events_of: list[int] = []
+        #: What devices said to commands.
+        self.answers: list[Answer] = []
+        self.answers_of: list[int] = []
         #: Messages with something to store that has no identity of its own; the delivery's tells them from a redelivery.
         self.undated: set[int] = set()
         #: Spooled messages without an identity of their own, to be noted as committed: whose, which, and what.
@@ -175,6 +180,7 @@ class Batch:
             (self.readings, self.readings_of),
             (self.clock_off, self.clock_off_of),
             (self.events, self.events_of),
+            (self.answers, self.answers_of),
             (self.rejected, self.rejected_of),
         )
         for rows, rows_of in parts:

@@ -19,7 +19,7 @@ from ingest.quarantine import MOST_KEPT, printable
 from ingest.values import MEASURES_OF, RANGES_OF, number_of, shorten
 from ioc.catalog import EVENTS, KINDS, MEASURES, measure_named
 from ioc.errors import RejectedError
-from ioc.model import Announcement, DeviceState, Discovery, Event, Frame, Quality, Reading, Rejected, State
+from ioc.model import Announcement, Answer, DeviceState, Discovery, Event, Frame, Quality, Reading, Rejected, State
 from ioc.units import convert
 
 STATES: Final = frozenset(get_args(State))
@@ -226,6 +226,21 @@ class Intake:
             RejectedError: `time`.
         """
         return self._received if stamp is None else self._judged(device_time(stamp))
+
+    def answer(self, device: str, order: int | None, ok: bool, detail: str = "") -> None:
+        """A device says yes or no to a command; `order` None = to the newest one of it that is open.
+
+        Raises:
+            RejectedError: `value`, when the order is no number that a command can have.
+        """
+        if order is not None and (type(order) is not int or not 0 < order < 2**63):
+            raise RejectedError("value", f"id: got {shorten(order)}, expected the number of a command")
+        self._heard(device)
+        if order is None:
+            # A redelivery must not answer the command that came after the one it was meant for.
+            self.batch.undated.add(self._origin)
+        self.batch.answers.append(Answer(device, order, ok, printable(detail, 200), self._received))
+        self.batch.answers_of.append(self._origin)
 
     def discover(self, discovery: Discovery) -> None:
         """A device of another dialect was met; written when it is new or tells something new of itself."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import Final
 
 from ingest.metrics import FRAMES
@@ -11,6 +12,8 @@ from ioc.errors import LiveError
 from ioc.live import Live
 from ioc.model import (
     Change,
+    Command,
+    CommandsChanged,
     Device,
     DevicesChanged,
     DeviceState,
@@ -35,11 +38,12 @@ class _Pending:
         self.readings: dict[tuple[str, str], Reading] = {}
         self.states: list[DeviceState] = []
         self.devices: dict[str, Device] = {}
+        self.commands: dict[int, Command] = {}
         self.rejected: dict[str, int] = {}
         self.frames: dict[str, Frame] = {}
 
     def __bool__(self) -> bool:
-        return bool(self.readings or self.states or self.devices or self.rejected or self.frames)
+        return any((self.readings, self.states, self.devices, self.commands, self.rejected, self.frames))
 
     def add(self, other: _Pending) -> None:
         """Merge what is newer into this."""
@@ -49,6 +53,7 @@ class _Pending:
                 self.readings[key] = reading
         self.states = (self.states + other.states)[-_MOST_STATES:]
         self.devices.update(other.devices)
+        self.commands.update(other.commands)
         for reason, number in other.rejected.items():
             self.rejected[reason] = self.rejected.get(reason, 0) + number
         self.frames.update(other.frames)
@@ -64,6 +69,8 @@ class _Pending:
         ]
         if self.states:
             changes.append(StatesChanged(self.states))
+        if self.commands:
+            changes.append(CommandsChanged(list(self.commands.values())))
         if self.rejected:
             changes.append(MessagesRejected(self.rejected))
         return changes
@@ -85,10 +92,14 @@ class Publisher:
         new.readings = {(reading.device, reading.measure): reading for reading in outcome.newest}
         new.states, new.rejected, new.frames = outcome.states, outcome.rejected, frames
         new.devices = {device.id: device for device in outcome.devices}
-        if new:
-            with self._changed:
-                self._pending.add(new)
-                self._changed.notify()
+        new.commands = {command.id: command for command in outcome.commands}
+        self._put(new)
+
+    def tell(self, commands: Iterable[Command]) -> None:
+        """Commands have changed."""
+        new = _Pending()
+        new.commands = {command.id: command for command in commands}
+        self._put(new)
 
     def stop(self) -> None:
         """Publish what is there, if Redis will have it, and end the thread."""
@@ -120,10 +131,16 @@ class Publisher:
                 self._service.recover("redis")
                 waits = backoff()
 
+    def _put(self, new: _Pending) -> None:
+        if new:
+            with self._changed:
+                self._pending.add(new)
+                self._changed.notify()
+
     def _publish(self, pending: _Pending) -> None:
         if changes := pending.changes():
             self._live.publish(changes)
-            pending.readings, pending.states, pending.devices, pending.rejected = {}, [], {}, {}
+            pending.readings, pending.states, pending.devices, pending.commands, pending.rejected = {}, [], {}, {}, {}
         for camera in list(pending.frames):
             self._live.put_frame(pending.frames[camera])
             del pending.frames[camera]

@@ -14,6 +14,7 @@ from ingest.delivery import settle_deliveries
 from ingest.dialects.native import NAME
 from ingest.quarantine import store_rejected
 from ingest.registry import Registry
+from ioc.db.commands import settle_answers
 from ioc.db.context import store_context
 from ioc.db.devices import (
     Placed,
@@ -30,7 +31,7 @@ from ioc.db.events import store_events
 from ioc.db.pool import Connection, Edition
 from ioc.db.readings import admit_clock_off, begin_writing, newest_of, store_readings
 from ioc.geo import ward_at
-from ioc.model import Device, DeviceState, Reading
+from ioc.model import Command, Device, DeviceState, Reading
 
 #: Why a device that sends data counts as online although it did not say so.
 BY_DATA: Final = "data"
@@ -42,6 +43,7 @@ class Outcome(NamedTuple):
     Attributes:
         stored / duplicates: readings that were new; readings and messages that were there already.
         newest: the newest reading of every (device, measure) of the batch.
+        commands: those that were answered.
     """
 
     stored: int
@@ -49,6 +51,7 @@ class Outcome(NamedTuple):
     newest: list[Reading]
     states: list[DeviceState]
     devices: list[Device]
+    commands: list[Command]
     rejected: dict[str, int]
 
 
@@ -108,6 +111,7 @@ def write(
         stored = store_readings(connection, readings, writing.watermark, newest, all_new=all_new)
         store_rejected(connection, batch.rejected)
         store_sights(connection, list(sights))
+        commands = settle_answers(connection, batch.answers)
         offered = len(batch.readings) + len(batch.clock_off)
         outcome = Outcome(
             stored=stored,
@@ -115,6 +119,7 @@ def write(
             newest=newest,
             states=states,
             devices=devices,
+            commands=commands,
             rejected=Counter(one.reason for one in batch.rejected),
         )
         attempt.outcome = outcome

@@ -137,6 +137,52 @@ class Device(msgspec.Struct, frozen=True):
     clock_skew_s: float | None
 
 
+#: What has become of a command: `requested` by a person, `sent` (the broker has it), `accepted` or `refused` by the device,
+#: `confirmed` by what the device measures, `expired` on the way, `failed` because it could not be said at all.
+CommandState = Literal["requested", "sent", "accepted", "confirmed", "refused", "expired", "failed"]
+
+
+class Command(msgspec.Struct, frozen=True):
+    """What a lamp was told, and what became of it.
+
+    Attributes:
+        level: the target: 0 off, 1 full, between them dimmed.
+        sent: when the broker acknowledged it.
+        answered: when the device said yes or no.
+        confirmed: when a reading came that shows the target.
+        ended: when nothing more was expected of it; None while it is open.
+        reason: why it ended otherwise: one of `ioc.commands.REASONS`, else the words of the device, the dialect or the broker.
+    """
+
+    id: int
+    device: str
+    level: float
+    who: str
+    requested: datetime
+    sent: datetime | None
+    answered: datetime | None
+    confirmed: datetime | None
+    ended: datetime | None
+    state: CommandState
+    reason: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a device says to a command.
+
+    Attributes:
+        order: the command's number, None when its dialect names none: then it is the device's newest open one.
+        ok: it will do it.
+        detail: why not, in its own words.
+    """
+
+    device: str
+    order: int | None
+    ok: bool
+    detail: str
+    received: datetime
+
+
 class Frame(msgspec.Struct, frozen=True):
     """One camera picture, as JPEG bytes."""
 
@@ -284,7 +330,22 @@ class MessagesRejected(msgspec.Struct, frozen=True, tag="rejected"):
     reasons: dict[str, int]
 
 
-Change = ReadingsChanged | StatesChanged | DevicesChanged | AlarmsChanged | FrameArrived | SceneSeen | MessagesRejected
+class CommandsChanged(msgspec.Struct, frozen=True, tag="commands"):
+    """Commands after one change; the whole rows."""
+
+    commands: list[Command]
+
+
+Change = (
+    ReadingsChanged
+    | StatesChanged
+    | DevicesChanged
+    | AlarmsChanged
+    | FrameArrived
+    | SceneSeen
+    | MessagesRejected
+    | CommandsChanged
+)
 
 
 class Heartbeat(msgspec.Struct, frozen=True):

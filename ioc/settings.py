@@ -81,6 +81,13 @@ class Settings(BaseSettings):
         30 * 86400.0, gt=0, description="A device time further back is stored at its receive time, with its quality."
     )
 
+    command_answer_s: float = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="A command not sent within this time is never sent; one not answered has expired.",
+    )
+
     vision_engine: Literal["auto", "openvino", "ultralytics"] = Field(
         "auto", description="Detector runtime; auto = ultralytics where a GPU and torch are, else OpenVINO."
     )

@@ -37,6 +37,12 @@ class _State(msgspec.Struct):
     device: Any = None
 
 
+class _Result(msgspec.Struct):
+    id: int
+    ok: bool
+    detail: str = ""
+
+
 class _Announce(msgspec.Struct):
     kind: str
     name: str
@@ -50,6 +56,7 @@ class _Announce(msgspec.Struct):
 
 _telemetry = msgspec.json.Decoder(_Telemetry | list[_Telemetry]).decode
 _state = msgspec.json.Decoder(_State).decode
+_result = msgspec.json.Decoder(_Result).decode
 _announce = msgspec.json.Decoder(_Announce).decode
 
 
@@ -68,6 +75,7 @@ class Native:
         Subscription(f"{topics.ROOT}/+/telemetry"),
         Subscription(f"{topics.ROOT}/+/frame/+"),
         Subscription(f"{topics.ROOT}/+/state", "first"),
+        Subscription(f"{topics.ROOT}/+/command/result", "first"),
         Subscription(f"{topics.ROOT}/+/announce", "every", retained=True),
     )
 
@@ -76,6 +84,7 @@ class Native:
         self._handlers: dict[str, Handler] = {
             "telemetry": self._decode_telemetry,
             "state": self._decode_state,
+            "command/result": self._decode_result,
             "announce": self._decode_announce,
         }
 
@@ -133,6 +142,11 @@ class Native:
                 intake.telemetry(device, entry.ts, entry.values)
             except RejectedError as error:
                 intake.fault(error)
+
+    @staticmethod
+    def _decode_result(device: str, payload: bytes, intake: Intake) -> None:
+        said = typed(_result, payload)
+        intake.answer(device, said.id, said.ok, said.detail)
 
     @staticmethod
     def _decode_announce(device: str, payload: bytes, intake: Intake) -> None:

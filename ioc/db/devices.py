@@ -18,6 +18,8 @@ _COLUMNS: Final = sql.SQL(", ").join(map(sql.Identifier, Device.__struct_fields_
 _ALL: Final = sql.SQL("SELECT {} FROM device ORDER BY id").format(_COLUMNS)
 _ONE: Final = sql.SQL("SELECT {} FROM device WHERE id = %s").format(_COLUMNS)
 _CHANGED: Final = sql.SQL("SELECT {} FROM device WHERE state_time >= %s").format(_COLUMNS)
+_NAMED: Final = sql.SQL("SELECT {} FROM device WHERE id = ANY(%s) ORDER BY id").format(_COLUMNS)
+_BELOW: Final = sql.SQL("SELECT {} FROM device WHERE parent = %s ORDER BY id").format(_COLUMNS)
 _ANNOUNCE: Final = sql.SQL(
     "INSERT INTO device (id, kind, name, lat, lon, ward, parent, dialect, firmware, attrs)"
     " SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::float8[], %s::float8[], %s::text[], %s::text[], %s::text[],"
@@ -79,6 +81,16 @@ def device(connection: Connection, key: str) -> Device | None:
     """One device."""
     found = _devices(connection, _ONE, (key,))
     return found[0] if found else None
+
+
+def devices_named(connection: Connection, keys: Iterable[str]) -> list[Device]:
+    """Those of these devices that there are, by id."""
+    return _devices(connection, _NAMED, (sorted(keys),))
+
+
+def below(connection: Connection, key: str) -> list[Device]:
+    """Devices directly below one, retired ones too, by id."""
+    return _devices(connection, _BELOW, (key,))
 
 
 def announce(connection: Connection, placed: Iterable[Placed]) -> list[Device]:

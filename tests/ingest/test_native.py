@@ -262,3 +262,32 @@ def test_frame_newest_of_a_batch() -> None:
     assert (frame.time, frame.jpeg) == (RECEIVED - timedelta(milliseconds=50), pictures[1][1])
     wrong = decode(f"ioc/cam/frame/{NOW_MS + 10**9}", make_jpeg())
     assert wrong.frames["cam"].time == RECEIVED
+
+
+def test_answer_becomes_an_answer() -> None:
+    """What a device says to a command, with the command's number and its own words."""
+    batch = decode("ioc/lamp/command/result", {"id": 7, "ok": False, "detail": "relay\0stuck"})
+    (answer,) = batch.answers
+    assert (answer.device, answer.order, answer.ok, answer.detail) == ("lamp", 7, False, "relay\\0stuck")
+    assert (answer.received, "lamp" in batch.seen) == (RECEIVED, True)
+    assert not batch.rejected
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"{}", "shape"),
+        (b'{"id": "7", "ok": true}', "shape"),
+        (b'{"id": 7, "ok": 1}', "shape"),
+        (b'{"id": 7, "ok": true, "detail": 3}', "shape"),
+        (b'{"id": 0, "ok": true}', "value"),
+        (b'{"id": 9223372036854775808, "ok": true}', "value"),
+        (b"ok", "json"),
+        (b"", "json"),
+    ],
+)
+def test_answer_that_is_none_is_quarantined(payload: bytes, reason: str) -> None:
+    """An answer without the number of a command, or without a yes or no, says nothing."""
+    batch = decode("ioc/lamp/command/result", payload)
+    assert not batch.answers
+    assert reasons(batch) == [reason]

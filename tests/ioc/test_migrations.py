@@ -15,11 +15,12 @@ from psycopg import sql
 
 from ioc.alarms.log import Entry
 from ioc.db import migrate as module
+from ioc.db.audit import AuditEntry
 from ioc.db.copy import TABLES, CopyTable
 from ioc.db.migrate import migrate, migrations, pending
 from ioc.db.pool import Connection, edition
 from ioc.errors import MigrationError
-from ioc.model import Alarm, AlarmState, Device, Event, Incident, Rejected
+from ioc.model import Alarm, AlarmState, Command, Device, Event, Incident, Rejected
 from ioc.stack.embedded import Stack
 from tests.fix_stack import Database
 
@@ -60,6 +61,8 @@ def test_copied_columns_match_the_struct(db: Database, table: CopyTable) -> None
         ("incident_log", Entry, set()),
         ("quarantine", Rejected, {"id"}),
         ("event", Event, set()),
+        ("command", Command, set()),
+        ("audit", AuditEntry, set()),
     ],
 )
 def test_columns_match_the_struct(db: Database, table: str, struct: type[msgspec.Struct], apart: set[str]) -> None:

@@ -1,0 +1,121 @@
+"""What lamps are told: who may be told what, and when what they measure shows that they did it.
+
+A command is a target; the measured state is the feedback. An answer of the device is its word, a reading is the proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+from ioc.catalog import KINDS, MEASURES, Label
+from ioc.db import commands as stored
+from ioc.db.audit import append
+from ioc.db.devices import below, devices_named
+from ioc.db.pool import Connection, translated
+from ioc.errors import ActionError
+from ioc.model import Change, CommandsChanged, Device, Reading
+from ioc.service import utc_now
+from ioc.typed import typed_name
+
+#: A reading shows the target when it is this near to it.
+TOLERANCE: Final = 0.02
+#: What is not shown by the readings within this time after the answer is not going to be: the lamp's value is gone by then.
+CONFIRM_WITHIN: Final = timedelta(seconds=MEASURES["illuminanceLevel"].gone_after_s)
+#: Lamps that may be told at once.
+MOST_AT_ONCE: Final = 5_000
+
+#: Why a command ended, where neither device nor broker has words for it.
+REASONS: Final[dict[str, Label]] = {
+    "superseded": Label("Có lệnh mới hơn", "A newer command came"),
+    "unsent": Label("Không gửi được trong thời hạn", "Could not be sent in time"),
+    "unheard": Label("Không thiết bị nào nghe lệnh ở broker", "Nobody listens for it at the broker"),
+    "unanswered": Label("Thiết bị không trả lời trong thời hạn", "The device did not answer in time"),
+    "unconfirmed": Label(
+        "Thiết bị đã nhận nhưng số đo không cho thấy đã làm", "Accepted, but no reading shows that it was done"
+    ),
+}
+
+
+def light(
+    connection: Connection,
+    who: str,
+    level: float,
+    *,
+    devices: Collection[str] = (),
+    under: str = "",
+    now: datetime | None = None,
+) -> list[Change]:
+    """Tell lamps to shine: those named, or every lamp directly below a device that is in service.
+
+    Lamps under maintenance are left out of the latter, for somebody may have his hands in them.
+
+    Raises:
+        ActionError: no name, no such level, no such lamp, or none below that device.
+        StorageError: nothing was changed.
+    """
+    name = typed_name(who)
+    if not 0 <= level <= 1:
+        raise ActionError(f"level: got {level:g}, expected 0 (off) to 1 (full)")
+    with translated(), connection.transaction():
+        lamps = _below(connection, under) if under else _named(connection, devices)
+        changed = stored.request(connection, lamps, level, name, now or utc_now())
+        orders = {one.device: one.id for one in changed if one.state == "requested"}
+        subject = under or (lamps[0] if len(lamps) == 1 else "")
+        append(connection, name, "lamp.light", subject, after={"level": level, "commands": orders}, now=now)
+    return [CommandsChanged(changed)]
+
+
+def shown(level: float, since: datetime, readings: Iterable[Reading]) -> datetime | None:
+    """When a lamp's latest readings came that show it at a level; None when they do not.
+
+    Args:
+        level: the target.
+        since: readings taken or received before prove nothing.
+        readings: the latest of each measure.
+    """
+    fresh = {one.measure: one for one in readings if one.time > since and one.received > since}
+    dimmed = fresh.get("illuminanceLevel")
+    if dimmed is not None:
+        return dimmed.received if abs(dimmed.value - level) <= TOLERANCE + 1e-9 else None
+    power = fresh.get("powerState")
+    if power is None or power.value != MEASURES["powerState"].states.index(_power_state(level)):
+        return None
+    return power.received
+
+
+def is_lit(device: Device) -> bool:
+    """Whether it can be told to shine."""
+    kind = KINDS.get(device.kind)
+    return kind is not None and kind.lit and device.status != "retired"
+
+
+def _power_state(level: float) -> str:
+    if level <= 0:
+        return "off"
+    return "on" if level >= 1 - TOLERANCE else "low"
+
+
+def _named(connection: Connection, keys: Collection[str]) -> list[str]:
+    wanted = sorted(set(keys))
+    if not 0 < len(wanted) <= MOST_AT_ONCE:
+        raise ActionError(f"devices: got {len(wanted)}, expected 1 to {MOST_AT_ONCE}")
+    found = {device.id: device for device in devices_named(connection, wanted)}
+    for key in wanted:
+        if key not in found:
+            raise ActionError(f"device {key}: there is none")
+        if not is_lit(found[key]):
+            kind = found[key].kind or "device of no kind yet"
+            what = "retired" if found[key].status == "retired" else f"a {kind}, which cannot be lit"
+            raise ActionError(f"device {key}: it is {what}")
+    return wanted
+
+
+def _below(connection: Connection, key: str) -> list[str]:
+    lamps = [device.id for device in below(connection, key) if is_lit(device) and device.status != "maintenance"]
+    if not lamps:
+        raise ActionError(f"device {key}: no lamp in service stands below it")
+    if len(lamps) > MOST_AT_ONCE:
+        raise ActionError(f"device {key}: {len(lamps)} lamps stand below it, expected at most {MOST_AT_ONCE}")
+    return lamps
