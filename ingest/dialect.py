@@ -109,7 +109,8 @@ class Dialect(Protocol):
         """The messages that tell a lamp to shine.
 
         Args:
-            device: as registered; `attrs` holds what the dialect noted at discovery.
+            device: as registered; `attrs` holds what the dialect noted at discovery. Nothing else counts: the instance that is
+                asked has decoded no message, and may be in another process.
             level: 0 off, 1 full, between them dimmed.
             order: number of the command, for dialects whose answers name it.
 

@@ -1,6 +1,6 @@
 """What pages ask of ingest, by way of the database: one thread, with a connection of its own.
 
-A page writes its wish into a table and says `NOTIFY ioc_ingest`; services share nothing but the broker and the stores. Each
+A page writes its wish into a table and calls (`ioc.db.errands`); services share nothing but the broker and the stores. Each
 errand looks whether there is anything for it to do.
 """
 
@@ -12,11 +12,11 @@ from typing import Final
 
 import psycopg
 
+from ioc.db.errands import CHANNEL
 from ioc.db.pool import Connection, connect, translated
 from ioc.errors import StorageError
 from ioc.service import Service, backoff
 
-CHANNEL: Final = "ioc_ingest"
 #: Errands look this often although nobody called: what is due, and what was called while nobody listened.
 _LOOK_S: Final = 1.0
 

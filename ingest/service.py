@@ -21,6 +21,7 @@ from typing import Final
 
 from ingest.batch import Batch
 from ingest.clock import Clocks
+from ingest.commands import Commander
 from ingest.committer import PATIENCE_S, Committer
 from ingest.decode import Decoder
 from ingest.detour import Detour
@@ -84,7 +85,9 @@ class Ingest:
             {}, Clocks(ahead_s=settings.clock_ahead_s, behind_s=settings.clock_behind_s, lane=who.number)
         )
         self._decoder = Decoder(self._intake, dialects, most_bytes=settings.max_payload_bytes)
-        self._errands = Errands(service, ())
+        # Encoders of their own: what dialects learn belongs to the decoding thread.
+        commander = Commander(service, all_dialects(), self._link.publish, self._publisher.tell)
+        self._errands = Errands(service, (commander,))
         self._recalled = threading.Event()
         self._detour: Detour | None = None
         if spool is not None:

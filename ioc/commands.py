@@ -13,6 +13,7 @@ from ioc.catalog import KINDS, MEASURES, Label
 from ioc.db import commands as stored
 from ioc.db.audit import append
 from ioc.db.devices import below, devices_named
+from ioc.db.errands import call_ingest
 from ioc.db.pool import Connection, translated
 from ioc.errors import ActionError
 from ioc.model import Change, CommandsChanged, Device, Reading
@@ -63,6 +64,7 @@ def light(
         changed = stored.request(connection, lamps, level, name, now or utc_now())
         orders = {one.device: one.id for one in changed if one.state == "requested"}
         subject = under or (lamps[0] if len(lamps) == 1 else "")
+        call_ingest(connection)
         append(connection, name, "lamp.light", subject, after={"level": level, "commands": orders}, now=now)
     return [CommandsChanged(changed)]
 

@@ -147,7 +147,7 @@ class Command(msgspec.Struct, frozen=True):
 
     Attributes:
         level: the target: 0 off, 1 full, between them dimmed.
-        sent: when the broker acknowledged it.
+        sent: when the broker was handed it, once it has acknowledged that.
         answered: when the device said yes or no.
         confirmed: when a reading came that shows the target.
         ended: when nothing more was expected of it; None while it is open.

@@ -17,6 +17,8 @@ from ioc.model import Answer, Command, Reading
 
 #: Any number of our own.
 _LOCK: Final = 0x7464_636D_64
+#: Expired commands are looked for among so many newest ones.
+_RECENT: Final = 10_000
 _COLUMNS: Final = sql.SQL(", ").join(map(sql.Identifier, Command.__struct_fields__))
 #: An expired command that the broker has may still be done, as long as no other followed it.
 _LATE: Final = sql.SQL(
@@ -40,7 +42,8 @@ _ANSWER: Final = sql.SQL(
     " AND device = %(device)s AND answered IS NULL AND (state IN ('requested', 'sent') OR {}) RETURNING {}"
 ).format(_LATE, _COLUMNS)
 _SENT: Final = sql.SQL(
-    "UPDATE command SET sent = least(sent, one.time), state = CASE WHEN state = 'requested' THEN 'sent' ELSE state END"
+    "UPDATE command SET sent = least(sent, one.time), state = CASE WHEN state = 'requested' THEN 'sent' ELSE state END,"
+    " reason = CASE WHEN reason = 'unsent' THEN 'unanswered' ELSE reason END"
     " FROM unnest(%s::int8[], %s::timestamptz[]) AS one (order_id, time) WHERE id = one.order_id RETURNING {}"
 ).format(_COLUMNS)
 _UNSENT: Final = sql.SQL(
@@ -63,8 +66,9 @@ _FRESH: Final = sql.SQL("SELECT {} FROM command WHERE state = 'requested' AND en
     _COLUMNS
 )
 _HOPED: Final = sql.SQL(
-    "SELECT {} FROM command WHERE sent IS NOT NULL AND (ended IS NULL OR (ended > %s AND {})) ORDER BY id"
-).format(_COLUMNS, _LATE)
+    "SELECT {} FROM command WHERE sent IS NOT NULL AND (ended IS NULL OR (ended > %s AND {}"
+    " AND id > (SELECT max(id) FROM command) - {})) ORDER BY id"
+).format(_COLUMNS, _LATE, sql.Literal(_RECENT))
 _OF: Final = sql.SQL("SELECT {} FROM command WHERE device = %s ORDER BY id DESC LIMIT %s").format(_COLUMNS)
 _BELOW: Final = sql.SQL(
     "SELECT {} FROM command JOIN device ON device.id = command.device WHERE device.parent = %s AND requested = ANY("

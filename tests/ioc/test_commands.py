@@ -238,6 +238,14 @@ def test_command_expires_unsent(connection: Connection, topic: str) -> None:
     assert to_send(connection) == []
 
 
+def test_command_acknowledged_after_its_time(connection: Connection, topic: str) -> None:
+    """The broker had it in time and said so late: it has expired, but not unsent."""
+    order = told(connection, add(connection, topic)).id
+    expire(connection, at(30), ANSWER, CONFIRM_WITHIN)
+    (sent,) = mark_sent(connection, [(order, at(1))])
+    assert (sent.state, sent.reason, sent.sent) == ("expired", "unanswered", at(1))
+
+
 def test_command_late_answer_and_late_proof_are_heard(connection: Connection, topic: str) -> None:
     """A lamp that answers after its time did it all the same; the times say that it was late."""
     order = told(connection, add(connection, topic)).id

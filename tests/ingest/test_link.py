@@ -1,0 +1,146 @@
+"""Messages of our own, on a real broker: each told of once, none of them late."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from ingest.inbox import Inbox
+from ingest.link import LATE, UNHEARD, Link
+from ingest.message import Outgoing
+from ioc.service import Service
+from ioc.settings import Settings
+from tests.fix_ingest import eventually
+from tests.fix_stack import BrokerServer
+
+
+class Outcomes:
+    """What became of messages, in the order it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str | None, datetime]] = []
+
+    def __call__(self, outcome: str | None, handed: datetime) -> None:
+        """Called by the link."""
+        self.told.append((outcome, handed))
+
+    @property
+    def outcomes(self) -> list[str | None]:
+        """Without their times."""
+        return [outcome for outcome, _ in self.told]
+
+
+class Listener:
+    """A client with a session that the broker keeps for a minute."""
+
+    def __init__(self, broker: BrokerServer, topic: str) -> None:
+        self.heard: list[bytes] = []
+        self._broker = broker
+        self._topic = topic
+        self._client: paho.Client
+
+    def open(self) -> None:
+        """Connect and subscribe."""
+        ready = threading.Event()
+        client = self._client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id=f"listener-{self._topic}", protocol=MQTTProtocolVersion.MQTTv5
+        )
+        client.on_message = self._on_message
+        client.on_connect = lambda client, *_: client.subscribe(self._topic, 1)
+        client.on_subscribe = lambda *_: ready.set()
+        session = Properties(PacketTypes.CONNECT)
+        session.SessionExpiryInterval = 60
+        client.connect(self._broker.host, self._broker.port, clean_start=False, properties=session)
+        client.loop_start()
+        assert ready.wait(30)
+
+    def close(self) -> None:
+        """Say goodbye; the session stays."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _on_message(self, client: Any, userdata: Any, message: paho.MQTTMessage) -> None:
+        self.heard.append(message.payload)
+
+
+@pytest.fixture(scope="module")
+def link(settings: Settings) -> Iterator[Link]:
+    """A link that reads nothing."""
+    with Service("link", settings) as service:
+        running = Link(service, "test-link", Inbox(most_bytes=1 << 20, most_messages=100), ())
+        thread = threading.Thread(target=running.run)
+        thread.start()
+        yield running
+        running.stop()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def listener(broker: BrokerServer, topic: str) -> Iterator[Listener]:
+    client = Listener(broker, topic)
+    client.open()
+    yield client
+    client.close()
+
+
+def test_publish_is_told_of_in_order(link: Link, listener: Listener, topic: str) -> None:
+    """More than may be under way at once: all arrive in order, each told of once, with when it was handed over."""
+    done, began = Outcomes(), datetime.now(UTC)
+    bodies = [str(number).encode() for number in range(200)]
+    for body in bodies:
+        link.publish(Outgoing(topic, body), within_s=60, done=done)
+    eventually(lambda: len(done.told) == 200 and len(listener.heard) == 200)
+    assert listener.heard == bodies
+    assert set(done.outcomes) == {None}
+    assert all(began <= handed <= datetime.now(UTC) for _, handed in done.told)
+
+
+def test_publish_that_nobody_hears_is_told(link: Link, topic: str) -> None:
+    """The broker says whether anybody listens."""
+    done = Outcomes()
+    link.publish(Outgoing(f"{topic}/nobody", b"x"), within_s=60, done=done)
+    eventually(lambda: done.told)
+    assert done.outcomes == [UNHEARD]
+
+
+def test_publish_waits_for_the_broker_but_not_too_long(
+    link: Link, listener: Listener, broker: BrokerServer, topic: str
+) -> None:
+    """While the broker is away messages wait; those whose time is over are not sent when it is back."""
+    done = {body: Outcomes() for body in (b"a", b"late", b"b")}
+    broker.stop()
+    for body, outcome in done.items():
+        link.publish(Outgoing(topic, body), within_s=0.2 if body == b"late" else 120, done=outcome)
+    time.sleep(0.3)
+    assert not any(outcome.told for outcome in done.values())
+    broker.start()
+    eventually(lambda: all(outcome.told for outcome in done.values()))
+    assert done[b"late"].outcomes == [LATE]
+    # The listener may be back later than the link: then the broker, started anew, keeps them for its session.
+    eventually(lambda: b"b" in listener.heard or done[b"b"].outcomes == [UNHEARD])
+    assert b"late" not in listener.heard
+
+
+def test_publish_is_not_kept_longer_than_its_time(link: Link, listener: Listener, topic: str) -> None:
+    """A receiver that comes back too late does not get it; what has no end it gets."""
+    listener.close()
+    done = Outcomes()
+    link.publish(Outgoing(topic, b"short"), within_s=1.0, done=done)
+    link.publish(Outgoing(topic, b"long"), within_s=60.0, done=done)
+    link.publish(Outgoing(topic, b"endless"), done=done)
+    eventually(lambda: len(done.told) == 3)
+    assert done.outcomes == [None, None, None]
+    time.sleep(timedelta(seconds=2.5).total_seconds())
+    listener.open()
+    eventually(lambda: b"endless" in listener.heard)
+    assert listener.heard == [b"long", b"endless"]
