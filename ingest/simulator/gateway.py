@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
+from typing import Annotated
+
+import msgspec
 
 from ingest.simulator import messages
 from ingest.simulator.city import City, Site
@@ -13,6 +17,7 @@ from ingest.simulator.footage import Clip
 from ingest.simulator.link import Link, Will
 from ingest.simulator.world import Values
 from ioc import topics
+from ioc.catalog import KINDS
 from ioc.mqtt import Contact
 from ioc.service import LogOnce
 
@@ -23,8 +28,24 @@ PAUSE_S = 0.05
 NO_SIGNAL = "no_signal"
 
 
+#: What a lamp measures once it was told a level at a time.
+Obey = Callable[[Site, float, float], Values]
+
+
+class _Numbered(msgspec.Struct):
+    id: int
+
+
+class _Command(msgspec.Struct):
+    id: int
+    light: Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
 class Gateway:
-    """One link, the device that owns it (None for a plain radio gateway) and all devices that speak through it."""
+    """One link, the device that owns it (None for a plain radio gateway) and all devices that speak through it.
+
+    ``obey`` is called when a lamp is told a level, and returns what it measures then.
+    """
 
     def __init__(
         self,
@@ -35,6 +56,7 @@ class Gateway:
         owner: Site | None,
         boot: str,
         lost: LogOnce,
+        obey: Obey,
         offline: str = "",
         clip: Clip | None = None,
     ) -> None:
@@ -47,8 +69,18 @@ class Gateway:
         self._boot = boot
         self._seq = dict.fromkeys((site.id for site in sites), 0)
         self._introducing: asyncio.Task[None] | None = None
+        self._obey = obey
+        self._lamps = {topics.build(site.id, "command"): site for site in sites if KINDS[site.kind].lit}
         will = Will(topics.build(owner.id, "state"), messages.state("offline", "lwt")) if owner else None
-        self.link = Link(contact, f"sim-{name}", on_up=self._up, lost=lost, will=will)
+        self.link = Link(
+            contact,
+            f"sim-{name}",
+            on_up=self._up,
+            lost=lost,
+            will=will,
+            on_message=self._told,
+            subscriptions=tuple(self._lamps),
+        )
 
     def _up(self) -> None:
         self._known = True
@@ -71,6 +103,19 @@ class Gateway:
 
     def _say(self, site: Site, word: str, reason: str = "") -> None:
         self.link.publish(topics.build(site.id, "state"), messages.state(word, reason, int(time.time() * 1000)))
+
+    def _told(self, topic: str, payload: bytes) -> None:
+        """A lamp is told to shine: it answers, does it, and reports at once; a broken one answers and stays dark."""
+        site, result = self._lamps[topic], f"{topic}/result"
+        try:
+            command = msgspec.json.decode(payload, type=_Command)
+        except msgspec.MsgspecError as error:
+            with suppress(msgspec.MsgspecError):
+                self.link.publish(result, messages.result(msgspec.json.decode(payload, type=_Numbered).id, str(error)))
+            return
+        now = time.time()
+        self.link.publish(result, messages.result(command.id))
+        self.report(site, int(now * 1000), self._obey(site, command.light, now))
 
     def report(self, site: Site, ts_ms: int, values: Values) -> None:
         """Send one set of readings; nothing while the power is cut, nor before the device has once introduced itself."""
@@ -122,8 +167,8 @@ class Gateway:
 class Connector:
     """Makes the gateways of a city on one broker; ``boot`` names this run in every reading."""
 
-    def __init__(self, contact: Contact, boot: str, lost: LogOnce) -> None:
-        self._gateway = partial(Gateway, contact, boot=boot, lost=lost)
+    def __init__(self, contact: Contact, boot: str, lost: LogOnce, obey: Obey) -> None:
+        self._gateway = partial(Gateway, contact, boot=boot, lost=lost, obey=obey)
 
     def city(self, city: City) -> tuple[Gateway, ...]:
         """One gateway per cabinet and per sensor, and one per ward for its bins."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Literal
 
@@ -69,10 +70,10 @@ def volts(seed: int, circuit: str, phase: int, t: float) -> float:
     return between(223, 231, seed, "feed", circuit) + 2.5 * drift(seed, f"{circuit}/{phase}", t, 700) - evening
 
 
-def lamp(seed: int, name: str, circuit: str, number: int, t: float) -> Lamp:
-    """What lamp ``number`` of ``circuit`` reports at epoch second ``t``."""
+def lamp(seed: int, name: str, circuit: str, number: int, t: float, told: float | None = None) -> Lamp:
+    """What lamp ``number`` of ``circuit`` reports at epoch second ``t``, told a level or following the schedule."""
     broken = fault(seed, name)
-    level = scheduled_level(t)
+    level = scheduled_level(t) if told is None else told
     voltage = volts(seed, circuit, number % 3, t)
     if broken == "dayBurner" and level == 0.0:
         level = 1.0
@@ -85,13 +86,20 @@ def lamp(seed: int, name: str, circuit: str, number: int, t: float) -> Lamp:
     return Lamp("on" if level > 0.9 else "low", broken, level, power, power / voltage / factor, voltage, factor)
 
 
-def cabinet(seed: int, circuit: str, lamps: int, t: float) -> Cabinet:
-    """What the cabinet of ``circuit`` with that many lamps measures at epoch second ``t``."""
-    level = scheduled_level(t)
+def cabinet(seed: int, circuit: str, lamps: int, t: float, told: Mapping[int, float] | None = None) -> Cabinet:
+    """What the cabinet of ``circuit`` with that many lamps measures at epoch second ``t``; ``told`` lamps burn as told.
+
+    The meter's kWh follow the schedule alone.
+    """
+    scheduled = scheduled_level(t)
     watts = rated_power(seed, circuit)
     feeds = tuple(volts(seed, circuit, phase, t) for phase in range(3))
+    lit = [len(range(phase, lamps, 3)) * scheduled for phase in range(3)]
+    for number, level in (told or {}).items():
+        lit[number % 3] += level - scheduled
     amperes = tuple(
-        (watts * level * 1.03 + 0.4) * len(range(phase, lamps, 3)) / feeds[phase] / 0.96 for phase in range(3)
+        (watts * max(0.0, lit[phase]) * 1.03 + 0.4 * len(range(phase, lamps, 3))) / feeds[phase] / 0.96
+        for phase in range(3)
     )
     burnt = lamps * watts * burn_hours(t) / 1000
     return Cabinet((amperes[0], amperes[1], amperes[2]), (feeds[0], feeds[1], feeds[2]), burnt)

@@ -182,8 +182,8 @@ class Link:
             return
         self.up.set()
         self._lost.back()
-        for topic in self._subscriptions:
-            client.subscribe(topic, qos=1)
+        if self._subscriptions:
+            client.subscribe([(topic, 1) for topic in self._subscriptions])
         # Not from inside the callback: paho holds a lock in it, and writes nothing until it returns.
         self._loop.call_soon(self._on_up)
 

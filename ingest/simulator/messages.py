@@ -42,6 +42,11 @@ def past(readings: list[tuple[int, Values]]) -> bytes:
     return _encode([{"ts": ts_ms, "values": values} for ts_ms, values in readings])
 
 
+def result(order: int, refused: str = "") -> bytes:
+    """What a device says to a command."""
+    return _encode({"id": order, "ok": False, "detail": refused} if refused else {"id": order, "ok": True})
+
+
 def state(word: str, reason: str = "", ts_ms: int | None = None) -> bytes:
     """A device's state; without a time it is a last will's."""
     body: dict[str, Any] = {"state": word}

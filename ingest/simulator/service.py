@@ -21,6 +21,7 @@ from ingest.simulator.guests import REPORT_S as GUESTS_REPORT_S
 from ingest.simulator.guests import Guest, Said, all_guests
 from ingest.simulator.link import Link, Will
 from ingest.simulator.noise import unit
+from ingest.simulator.orders import Orders
 from ingest.simulator.world import REPORT_S, Values, sample
 from ioc.mqtt import Contact
 from ioc.service import Log, LogOnce
@@ -68,7 +69,8 @@ class Simulation:
         self._guests: list[Link] = []
         self._status = Status(city.seed, city.wish, len(city.sites), ())
         self._control = self._control_link()
-        self._connector = Connector(contact, format(int(self._clock.start * 1000), "x"), self._lost)
+        self._orders = Orders()
+        self._connector = Connector(contact, format(int(self._clock.start * 1000), "x"), self._lost, self._obey)
         self.sent = 0
 
     async def run(self, media: Path, data: Path) -> None:
@@ -181,7 +183,12 @@ class Simulation:
                 continue
 
     def _values(self, site: Site, when: float) -> Values:
-        return sample(self._city.seed, site, self._clock.city(when), self._effects)
+        t = self._clock.city(when)
+        return sample(self._city.seed, site, t, self._effects, self._orders.told(site, t))
+
+    def _obey(self, lamp: Site, level: float, now: float) -> Values:
+        self._orders.tell(lamp, level, self._clock.city(now))
+        return self._values(lamp, now)
 
     def _follow_story(self, now: float) -> None:
         """Cut and mend the connections of what the story takes away and gives back."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ingest.simulator import air, lighting, traffic, waste, water, weather
 from ingest.simulator.city import Site
@@ -10,6 +10,9 @@ from ingest.simulator.effects import Effects
 
 Value = float | int | str
 Values = dict[str, Value]
+#: Levels that lamps were told, 0 to 1, by their number in the circuit.
+Told = Mapping[int, float]
+_UNTOLD: Told = {}
 
 #: Seconds between two reports of a device, by kind.
 REPORT_S: dict[str, float] = {
@@ -24,18 +27,21 @@ REPORT_S: dict[str, float] = {
 }
 
 
-def sample(seed: int, site: Site, t: float, effects: Effects = ()) -> Values:
+def sample(seed: int, site: Site, t: float, effects: Effects = (), told: Told = _UNTOLD) -> Values:
     """What ``site`` measures at epoch second ``t``, rounded as its instrument would; {} for a camera.
 
-    Keys, units and states are those of ``ioc.catalog``.
+    ``told`` are the levels that it, or the lamps of its circuit, were told, by their numbers. Keys, units and states are
+    those of ``ioc.catalog``.
     """
+    if site.kind in _LIT:
+        return _LIT[site.kind](seed, site, t, told)
     measure = _BY_KIND.get(site.kind)
     return measure(seed, site, t, effects) if measure else {}
 
 
-def _lamp(seed: int, site: Site, t: float, effects: Effects) -> Values:
-    del effects  # a lost circuit is silent, which is the link's business
-    lamp = lighting.lamp(seed, site.id, site.parent, site.number, t)
+# A lost circuit is silent, which is the link's business: no effect is seen here.
+def _lamp(seed: int, site: Site, t: float, told: Told) -> Values:
+    lamp = lighting.lamp(seed, site.id, site.parent, site.number, t, told.get(site.number))
     values: Values = {
         "powerState": lamp.state,
         "lampStatus": lamp.status,
@@ -49,9 +55,8 @@ def _lamp(seed: int, site: Site, t: float, effects: Effects) -> Values:
     return values
 
 
-def _cabinet(seed: int, site: Site, t: float, effects: Effects) -> Values:
-    del effects
-    meter = lighting.cabinet(seed, site.id, site.number, t)
+def _cabinet(seed: int, site: Site, t: float, told: Told) -> Values:
+    meter = lighting.cabinet(seed, site.id, site.number, t, told)
     values: Values = {"workingMode": "automatic", "cabinetDoor": "closed", "energyConsumed": round(meter.energy, 2)}
     for phase, amperes, volts in zip("RST", meter.amperes, meter.volts, strict=True):
         values[f"intensity{phase}"] = round(amperes, 2)
@@ -103,9 +108,8 @@ def _bin(seed: int, site: Site, t: float, effects: Effects) -> Values:
     }
 
 
+_LIT: dict[str, Callable[[int, Site, float, Told], Values]] = {"streetlight": _lamp, "cabinet": _cabinet}
 _BY_KIND: dict[str, Callable[[int, Site, float, Effects], Values]] = {
-    "streetlight": _lamp,
-    "cabinet": _cabinet,
     "air_station": _air,
     "flood_gauge": _flood,
     "tide_gauge": _tide,

@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 
 from ingest.simulator import city, effects, footage, lighting, noise, storm, sun, tide, waste, weather
 from ingest.simulator.effects import Control, Effect, Status, total
+from ingest.simulator.orders import Orders
 from ingest.simulator.world import REPORT_S, sample
 from ingest.values import MEASURES_OF, number_of
 from ioc import topics
@@ -252,6 +253,49 @@ def test_storm_without_footage_loses_no_camera() -> None:
     assert [beat.at for beat in storm.narrate(cast)] == sorted(beat.at for beat in storm.narrate(cast))
 
 
+# --- orders ---
+
+
+@given(TIMES, st.floats(0, 1))
+@example_settings(deadline=None)
+def test_lamp_does_as_it_was_told(t: float, level: float) -> None:
+    """A sound lamp shines as told, its neighbour as scheduled, and what both measure is possible."""
+    orders = Orders()
+    lamp, other = (site for site in SMALL.lamps[:2] if lighting.fault(SEED, site.id) == "ok")
+    orders.tell(lamp, level, t)
+    values = sample(SEED, lamp, t, (), orders.told(lamp, t))
+    assert values["illuminanceLevel"] == round(level, 2)
+    assert (values["powerState"] == "off") == (level == 0)
+    for key, value in values.items():
+        number_of(MEASURES_OF["streetlight"][key], value)
+    assert sample(SEED, other, t, (), orders.told(other, t)) == sample(SEED, other, t)
+
+
+def test_order_holds_until_the_schedule_says_something_new() -> None:
+    """A lamp lit by hand at noon is the schedule's again at dusk."""
+    lamp, noon = SMALL.lamps[0], at(2026, 11, 23, 12)
+    orders = Orders()
+    orders.tell(lamp, 0.5, noon)
+    assert orders.told(lamp, noon + 3600) == {lamp.number: 0.5}
+    assert orders.told(lamp, at(2026, 11, 23, 20)) == {}
+
+
+def test_broken_lamp_stays_dark() -> None:
+    """It takes the order, and what it measures says that nothing came of it."""
+    seed = next(seed for seed in range(10_000) if lighting.fault(seed, SMALL.lamps[0].id) == "defectiveLamp")
+    noon = at(2026, 11, 23, 12)
+    values = sample(seed, SMALL.lamps[0], noon, (), {SMALL.lamps[0].number: 1.0})
+    assert (values["powerState"], values["illuminanceLevel"]) == ("off", 0.0)
+
+
+def test_cabinet_feeds_the_lamps_that_were_told() -> None:
+    """Lamps lit at noon draw current from their cabinet, on their own phase."""
+    cabinet, noon = SMALL.cabinets[0], at(2026, 11, 23, 12)
+    dark, lit = (sample(SEED, cabinet, noon, (), told) for told in ({}, {3: 1.0, 6: 1.0}))
+    more = {key for key in dark if key.startswith("intensity") and float(lit[key]) > float(dark[key])}
+    assert more == {"intensityR"}
+
+
 # --- footage ---
 
 
@@ -372,6 +416,27 @@ def test_simulator_speaks_as_devices_do(broker: BrokerServer, listener: Listener
         left = {site.id for site in (*SMALL.cabinets, *SMALL.sensors, *SMALL.bins)}
         listener.wait(lambda: {d for d, said in listener.on("state") if said["state"] == "maintenance"} == left)
         assert not [said for _, said in listener.on("state") if said.get("reason") == "lwt"]
+
+
+def test_lamp_answers_its_command_and_reports(broker: BrokerServer, listener: Listener, tmp_path: Path) -> None:
+    """A lamp behind its cabinet takes a command, says so, and reports the level at once; what is no command is refused."""
+    lamp = next(lamp for lamp in SMALL.lamps if lighting.fault(SEED, lamp.id) == "ok")
+    with running(broker, tmp_path, "--history", "0"):
+        listener.wait(lambda: lamp.id in dict(listener.on("state")))
+        for order, level in ((7, 0.35), (8, 3)):
+            listener.client.publish(
+                topics.build(lamp.id, "command"), msgspec.json.encode({"id": order, "light": level}), 1
+            )
+        listener.wait(lambda: len(listener.on("command/result")) == 2)
+        (_, done), (_, refused) = listener.on("command/result")
+        assert done == {"id": 7, "ok": True}
+        assert (refused["id"], refused["ok"]) == (8, False)
+        assert "light" in refused["detail"]
+        listener.wait(
+            lambda: any(
+                d == lamp.id and said["values"]["illuminanceLevel"] == 0.35 for d, said in listener.on("telemetry")
+            )
+        )
 
 
 def test_simulator_shows_footage_and_survives_the_broker(
