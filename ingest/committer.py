@@ -18,6 +18,7 @@ from ingest.faults import is_of_the_rows, sift
 from ingest.metrics import COMMITS, DUPLICATES, LATENCY, QUARANTINED, RETRIES, STORED
 from ingest.registry import Registry
 from ingest.store import Attempt, Outcome, write
+from ioc.db.audit import newest_entry
 from ioc.db.context import all_context
 from ioc.db.devices import Sight, all_devices, changed_states, recover_sights
 from ioc.db.migrate import pending
@@ -52,6 +53,8 @@ class Committer:
         self.registry = Registry()
         #: Since when the database is waited for, by the monotonic clock; None while it is not.
         self.waiting_since: float | None = time.monotonic()
+        #: Number of the newest audit entry that `registry` knows of.
+        self.audited = 0
         #: What dialects remembered when the last process ended.
         self.context: list[tuple[str, bytes]] = []
 
@@ -65,6 +68,8 @@ class Committer:
                     _require_schema(connection)
                     with connection.transaction():
                         recover_sights(connection)
+                    # Before the devices: what is entered in between is then looked at twice, not never.
+                    self.audited = newest_entry(connection)
                     self.registry = Registry(all_devices(connection))
                     self.context = all_context(connection)
             except StorageError as error:

@@ -227,6 +227,13 @@ class Intake:
         """
         return self._received if stamp is None else self._judged(device_time(stamp))
 
+    def registered(self, device: str, kind: str) -> None:
+        """A person said what kind of device it is; "" = none, or out of service."""
+        if kind:
+            self.kinds[device] = kind
+        else:
+            self.kinds.pop(device, None)
+
     def answer(self, device: str, order: int | None, ok: bool, detail: str = "") -> None:
         """A device says yes or no to a command; `order` None = to the newest one of it that is open.
 

@@ -27,6 +27,7 @@ from ingest.decode import Decoder
 from ingest.detour import Detour
 from ingest.dialect import GROUP, filters
 from ingest.dialects import all_dialects
+from ingest.entries import Entries
 from ingest.errands import Errands
 from ingest.identity import Identity, identity
 from ingest.inbox import Inbox
@@ -87,7 +88,8 @@ class Ingest:
         self._decoder = Decoder(self._intake, dialects, most_bytes=settings.max_payload_bytes)
         # Encoders of their own: what dialects learn belongs to the decoding thread.
         commander = Commander(service, all_dialects(), self._link.publish, self._publisher.tell)
-        self._errands = Errands(service, (commander,))
+        self._entries = Entries(self.apply)
+        self._errands = Errands(service, (commander, self._entries))
         self._recalled = threading.Event()
         self._detour: Detour | None = None
         if spool is not None:
@@ -156,6 +158,11 @@ class Ingest:
         """Wait until messages arrive here; False when that takes longer."""
         return self._link.subscribed.wait(timeout_s)
 
+    def apply(self, change: Callable[[Intake], None]) -> None:
+        """Change what the decoding thread works with, from any thread, between two blocks."""
+        with self._changed:
+            change(self._intake)
+
     def figures(self) -> dict[str, float]:
         """For the heartbeat."""
         batch = self._intake.batch
@@ -196,6 +203,7 @@ class Ingest:
     def _recall(self) -> None:
         """Take up what was known when the last process ended, before the first message comes."""
         self._intake.kinds.update(self._committer.registry.kinds())
+        self._entries.seen = self._committer.audited
         messages = [(topic.encode(), payload, 0, True) for topic, payload in self._committer.context]
         self._decoder.decode(Block(0, utc_now(), messages, 0))
         self._intake.take()  # what they brought is stored already

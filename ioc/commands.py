@@ -18,6 +18,7 @@ from ioc.db.pool import Connection, translated
 from ioc.errors import ActionError
 from ioc.model import Change, CommandsChanged, Device, Reading
 from ioc.service import utc_now
+from ioc.topics import DEVICE_ID
 from ioc.typed import typed_name
 
 #: A reading shows the target when it is this near to it.
@@ -103,7 +104,7 @@ def _named(connection: Connection, keys: Collection[str]) -> list[str]:
     wanted = sorted(set(keys))
     if not 0 < len(wanted) <= MOST_AT_ONCE:
         raise ActionError(f"devices: got {len(wanted)}, expected 1 to {MOST_AT_ONCE}")
-    found = {device.id: device for device in devices_named(connection, wanted)}
+    found = {device.id: device for device in devices_named(connection, filter(DEVICE_ID.fullmatch, wanted))}
     for key in wanted:
         if key not in found:
             raise ActionError(f"device {key}: there is none")
@@ -115,7 +116,8 @@ def _named(connection: Connection, keys: Collection[str]) -> list[str]:
 
 
 def _below(connection: Connection, key: str) -> list[str]:
-    lamps = [device.id for device in below(connection, key) if is_lit(device) and device.status != "maintenance"]
+    devices = below(connection, key) if DEVICE_ID.fullmatch(key) else []
+    lamps = [device.id for device in devices if is_lit(device) and device.status != "maintenance"]
     if not lamps:
         raise ActionError(f"device {key}: no lamp in service stands below it")
     if len(lamps) > MOST_AT_ONCE:

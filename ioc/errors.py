@@ -61,6 +61,18 @@ class ActionError(IocError):
     """An operator asked for what cannot be done: no such alarm, or not in this state."""
 
 
+class FormError(ActionError):
+    """Fields of a form cannot be so.
+
+    Attributes:
+        faults: field → what is wrong with it, a key of the pages' messages (`fault:<key>`).
+    """
+
+    def __init__(self, faults: dict[str, str]) -> None:
+        super().__init__("; ".join(f"{field}: {fault}" for field, fault in faults.items()))
+        self.faults = faults
+
+
 class StackError(IocError):
     """A part of the embedded stack cannot be found, installed or started."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +18,7 @@ _COLUMNS: Final = sql.SQL(", ").join(map(sql.Identifier, Device.__struct_fields_
 _ALL: Final = sql.SQL("SELECT {} FROM device ORDER BY id").format(_COLUMNS)
 _ONE: Final = sql.SQL("SELECT {} FROM device WHERE id = %s").format(_COLUMNS)
 _CHANGED: Final = sql.SQL("SELECT {} FROM device WHERE state_time >= %s").format(_COLUMNS)
+_LOCK: Final = sql.SQL("SELECT {} FROM device WHERE id = %s FOR NO KEY UPDATE").format(_COLUMNS)
 _NAMED: Final = sql.SQL("SELECT {} FROM device WHERE id = ANY(%s) ORDER BY id").format(_COLUMNS)
 _BELOW: Final = sql.SQL("SELECT {} FROM device WHERE parent = %s ORDER BY id").format(_COLUMNS)
 _ANNOUNCE: Final = sql.SQL(
@@ -91,6 +92,24 @@ def devices_named(connection: Connection, keys: Iterable[str]) -> list[Device]:
 def below(connection: Connection, key: str) -> list[Device]:
     """Devices directly below one, retired ones too, by id."""
     return _devices(connection, _BELOW, (key,))
+
+
+def lock_device(connection: Connection, key: str) -> Device | None:
+    """One device, which nobody else changes until the end of the caller's transaction."""
+    found = _devices(connection, _LOCK, (key,))
+    return found[0] if found else None
+
+
+def enter(connection: Connection, key: str, values: Mapping[str, Any]) -> Device:
+    """Change columns of a device that there is; returns it as it is now."""
+    columns = sql.SQL(", ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in values
+    )
+    query = sql.SQL("UPDATE device SET {} WHERE id = {} RETURNING {}").format(
+        columns, sql.Placeholder("_key"), _COLUMNS
+    )
+    (changed,) = _devices(connection, query, {**values, "_key": key})
+    return changed
 
 
 def announce(connection: Connection, placed: Iterable[Placed]) -> list[Device]:

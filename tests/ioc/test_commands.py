@@ -133,7 +133,9 @@ def test_light_refuses_what_is_no_lamp(connection: Connection, topic: str, kind:
     assert newest_entry(connection) == before
 
 
-@pytest.mark.parametrize("devices", [[], ["no-such-lamp"], [f"lamp-{number}" for number in range(MOST_AT_ONCE + 1)]])
+@pytest.mark.parametrize(
+    "devices", [[], ["no-such-lamp"], ["\x00"], [f"lamp-{number}" for number in range(MOST_AT_ONCE + 1)]]
+)
 def test_light_refuses_nothing_nobody_and_too_many(connection: Connection, devices: list[str]) -> None:
     """A request names lamps that there are, and not the whole country."""
     with pytest.raises(ActionError, match="device"):
