@@ -1,4 +1,4 @@
-"""Acts of the people at the pages: `POST /actions/<what>`, same origin, JSON; done by `ioc.alarms`, published like any change.
+"""Acts of the people at the pages: `POST /actions/<what>`, same origin, JSON; done by the core, published like any change.
 
 Who acted is the name kept in this browser's `operator` cookie. Nobody verifies it until there are logins, so it is written
 down with that said.
@@ -7,7 +7,6 @@ down with that said.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Final
 from urllib.parse import unquote, urlsplit
@@ -19,14 +18,15 @@ from fastapi.responses import JSONResponse
 from dashboards.room import Room
 from ioc.alarms import actions
 from ioc.alarms.actions import SHELVE_AT_MOST
+from ioc.commands import MOST_AT_ONCE, light
 from ioc.db.pool import Connection
-from ioc.errors import ActionError, LiveError, StorageError
+from ioc.errors import ActionError, FormError, LiveError, StorageError
 from ioc.model import Change
+from ioc.register import Entry, register
 from ioc.service import utc_now
 
 _BODY_AT_MOST: Final = 65536
 _Ids = Annotated[list[int], msgspec.Meta(max_length=5000)]
-Act = Callable[[Connection, str], list[Change]]
 
 
 class Acknowledge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,7 +104,27 @@ class Close(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return actions.close(connection, self.incident, who, reason=self.reason)
 
 
-ACTS: Final[dict[str, type[Acknowledge | Shelve | Unshelve | Note | Close]]] = {
+class Light(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Tell lamps to shine: those named, or all below a device."""
+
+    level: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    devices: Annotated[list[str], msgspec.Meta(max_length=MOST_AT_ONCE)] = []
+    under: str = ""
+
+    def __call__(self, connection: Connection, who: str) -> list[Change]:
+        """Do it."""
+        return light(connection, who, self.level, devices=self.devices, under=self.under)
+
+
+class Register(Entry, frozen=True, forbid_unknown_fields=True):
+    """Adopt a device, or edit it."""
+
+    def __call__(self, connection: Connection, who: str) -> list[Change]:
+        """Do it."""
+        return register(connection, who, self)
+
+
+ACTS: Final[dict[str, type[Acknowledge | Shelve | Unshelve | Note | Close | Light | Register]]] = {
     "acknowledge": Acknowledge,
     "shelve": Shelve,
     "unshelve": Unshelve,
@@ -112,11 +132,16 @@ ACTS: Final[dict[str, type[Acknowledge | Shelve | Unshelve | Note | Close]]] = {
     "assign": Assign,
     "dispatch": Dispatch,
     "close": Close,
+    "light": Light,
+    "register": Register,
 }
 
 
 def routes(room: Room) -> APIRouter:
-    """`POST /actions/<what>` → `{"changed": number of alarms}`, or `{"error": …}` with 4xx or 503."""
+    """`POST /actions/<what>` → `{"changed": …}`, 0 when nothing was left to do; or `{"error": …}` with 4xx or 503.
+
+    Fields of a form that cannot be so are named beside the error: `{"faults": {field: key of a message}}`.
+    """
     router = APIRouter()
 
     @router.post("/actions/{what}")
@@ -134,6 +159,8 @@ def routes(room: Room) -> APIRouter:
         try:
             wish = msgspec.json.decode(body, type=ACTS[what])
             changes = await room.query(lambda connection: wish(connection, who))
+        except FormError as error:
+            return JSONResponse({"error": str(error), "faults": error.faults}, status_code=400)
         except (msgspec.MsgspecError, ActionError) as error:
             return _refused(400, str(error))
         except StorageError as error:

@@ -19,6 +19,7 @@ from ioc.model import (
     Alarm,
     AlarmsChanged,
     Change,
+    CommandsChanged,
     Device,
     DevicesChanged,
     DeviceState,
@@ -97,6 +98,8 @@ class CityState:
         self._new_alarms: dict[int, Alarm] = {}
         self._new_incidents: dict[int, Incident] = {}
         self._new_scenes: set[str] = set()
+        #: Devices of whose commands something is new; what it is, pages ask for themselves.
+        self._commanded: set[int] = set()
 
     def fold(self, change: Change) -> None:
         """Take one committed fact."""
@@ -122,6 +125,8 @@ class CityState:
                     self.scenes[change.camera] = change
                     self._new_scenes.add(change.camera)
                     self._saw(change.camera, change.time)
+            case CommandsChanged():
+                self._commanded |= {self.number[one.device] for one in change.commands if one.device in self.number}
             case MessagesRejected():
                 self.rejected += sum(change.reasons.values())
 
@@ -170,7 +175,9 @@ class CityState:
             found["incidents"] = [_incident_row(incident) for incident in self._new_incidents.values()]
         if self._new_scenes:
             found["scenes"] = {camera: _scene_row(self.scenes[camera]) for camera in sorted(self._new_scenes)}
-        self._new_devices, self._new_values, self._new_scenes = set(), set(), set()
+        if self._commanded:
+            found["commands"] = sorted(self._commanded)
+        self._new_devices, self._new_values, self._new_scenes, self._commanded = set(), set(), set(), set()
         self._new_alarms, self._new_incidents = {}, {}
         return found
 

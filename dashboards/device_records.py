@@ -7,20 +7,32 @@ from typing import Any, Final, NamedTuple
 
 from psycopg.rows import class_row
 
+from ioc.commands import is_lit
+from ioc.db.audit import AuditEntry, entries_of
 from ioc.db.availability import Availability, availability
+from ioc.db.commands import commands_below, commands_of
+from ioc.db.devices import below as devices_below
 from ioc.db.devices import device as read_device
 from ioc.db.devices import state_history
+from ioc.db.events import events_of
 from ioc.db.pool import Connection
 from ioc.db.readings import latest_of
-from ioc.model import Alarm, Device, DeviceState, Quality, Reading, Rejected
+from ioc.model import Alarm, Command, Device, DeviceState, Event, Quality, Reading, Rejected
+from ioc.register import ACTS
 
-#: A device first seen within this time is new, unless the whole installation is: its first hour counts as its beginning.
+#: A device first seen within this time is young, unless the whole installation is: its first hour counts as its beginning.
 NEW_FOR: Final = timedelta(hours=24)
 STRIP: Final = timedelta(hours=24)
 STRIP_BUCKET: Final = timedelta(minutes=15)
 ALARMS: Final = 20
 REJECTED: Final = 10
 CHILDREN: Final = 60
+EVENTS: Final = 20
+EVENTS_OF: Final = timedelta(days=7)
+#: Acts of people on a device that are shown, commands of a lamp, and requests to the lamps of a cabinet.
+ENTRIES: Final = 4
+COMMANDS: Final = 4
+REQUESTS: Final = 2
 
 _QUALITIES: Final = {None: "none", Quality.GOOD: "good", Quality.CLOCK_OFF: "clock", Quality.MANUAL: "manual"}
 
@@ -31,6 +43,23 @@ class Relative(NamedTuple):
     id: str
     name: str
     kind: str
+
+
+class LightFile(NamedTuple):
+    """What of a device can be lit.
+
+    Attributes:
+        lamps: how many are reached from here: itself, or those below it that nobody works on.
+        worked_on: how many below it are left out.
+        commands: the newest of a lamp, newest first; or those of the newest requests to lamps below, by number.
+        names: of the lamps below it.
+    """
+
+    device: Device
+    lamps: int
+    worked_on: int
+    commands: list[Command]
+    names: dict[str, str]
 
 
 class DeviceFile(NamedTuple):
@@ -49,27 +78,48 @@ class DeviceFile(NamedTuple):
     availability: Availability | None
     alarms: list[Alarm]
     rejected: list[Rejected]
+    events: list[Event]
+    entries: list[AuditEntry]
     parent: Relative | None
     children: list[Relative]
     below: int
 
 
 def table_facts(connection: Connection, now: datetime) -> dict[str, list[Any]]:
-    """For each device in service: link, last heard of (epoch s), data quality, clock skew (s), firmware, is it new.
+    """For each device in service: link, last heard of (epoch s), data quality, clock skew (s), firmware, standing, dialect.
+
+    Standing is `new` for one that waits to be adopted, `young` for one first seen lately, else "".
 
     Raises:
         StorageError: TimescaleDB is away.
     """
     rows = connection.execute(_FACTS, {"since": now - NEW_FOR}).fetchall()
     return {
-        key: [state, seen, _QUALITIES.get(quality, "good"), skew, firmware, new]
-        for key, state, seen, quality, skew, firmware, new in rows
+        key: [state, seen, _QUALITIES.get(quality, "good"), skew, firmware, standing, dialect]
+        for key, state, seen, quality, skew, firmware, standing, dialect in rows
     }
 
 
 def availability_of_all(connection: Connection, now: datetime) -> dict[str, float]:
     """Availability over the last 24 hours of every device it is known of, 0–1."""
     return {row.device: round(row.day, 4) for row in availability(connection, now) if row.day is not None}
+
+
+def light_file(connection: Connection, key: str) -> LightFile | None:
+    """What of a device can be lit, and what was told lately; None when there is no such device.
+
+    Raises:
+        StorageError: TimescaleDB is away.
+    """
+    device = read_device(connection, key)
+    if device is None:
+        return None
+    if is_lit(device):
+        return LightFile(device, 1, 0, commands_of(connection, key, COMMANDS), {})
+    lamps = [lamp for lamp in devices_below(connection, key) if is_lit(lamp)]
+    worked_on = sum(lamp.status == "maintenance" for lamp in lamps)
+    commands = commands_below(connection, key, REQUESTS) if lamps else []
+    return LightFile(device, len(lamps) - worked_on, worked_on, commands, {lamp.id: lamp.name for lamp in lamps})
 
 
 def device_file(connection: Connection, key: str, now: datetime) -> DeviceFile | None:
@@ -96,6 +146,8 @@ def device_file(connection: Connection, key: str, now: datetime) -> DeviceFile |
         known[0] if known else None,
         _alarms(connection, key),
         _rejected(connection, key, now),
+        events_of(connection, key, now - EVENTS_OF, EVENTS),
+        entries_of(connection, key, ACTS, ENTRIES),
         parent[0] if parent else None,
         _relatives(connection, "parent = %s", key),
         below,
@@ -105,7 +157,9 @@ def device_file(connection: Connection, key: str, now: datetime) -> DeviceFile |
 _FACTS: Final = f"""
     SELECT d.id, CASE WHEN d.status = 'maintenance' THEN 'maintenance' ELSE d.state END,
            extract(epoch FROM greatest(d.last_seen, l.received))::float8, l.quality, d.clock_skew_s, d.firmware,
-           d.status = 'new' OR (d.first_seen > %(since)s AND d.first_seen > born.first + INTERVAL '1 hour')
+           CASE WHEN d.status = 'new' THEN 'new'
+                WHEN d.first_seen > %(since)s AND d.first_seen > born.first + INTERVAL '1 hour' THEN 'young' ELSE '' END,
+           d.dialect
     FROM device d CROSS JOIN (SELECT min(first_seen) AS first FROM device) AS born
     LEFT JOIN (
         SELECT device, max(received) AS received,

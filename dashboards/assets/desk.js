@@ -4,6 +4,9 @@
   const IOC = (window.IOC = window.IOC || {});
   const desk = (IOC.desk = {});
 
+  /** Parts of a page in files of their own: {mount(root, chosen), chosen(id)}. */
+  desk.parts = [];
+
   /** Lower case without diacritics; the twin of `dashboards.search.fold`. */
   desk.fold = (text) => text.normalize("NFD").replace(/\p{Mn}/gu, "").replace(/đ/gi, "d").toLowerCase();
 

@@ -7,9 +7,9 @@
   const RANK = { silent: 6, offline: 5, late: 4, unknown: 3, maintenance: 2, online: 1, retired: 0 };
   const byName = new Intl.Collator("vi", { numeric: true });
   const FACTS_S = 30, PANEL_S = 30;
-  const wanted = { states: new Set(), kinds: new Set(), words: [], ward: "" };
-  let root = null, grid = null, chosen = "", rounds = 0, panelRounds = 0, factsAge = 0, panelAge = 0;
-  let facts = {}, shares = {}, folded = new Map(), dirty = new Set(), filled = false, bellPanel = null, bellFacts = null;
+  const wanted = { states: new Set(), kinds: new Set(), words: [], ward: "", fresh: false };
+  let root = null, grid = null, chosen = "", rounds = 0, panelRounds = 0, lightRounds = 0, factsAge = 0, panelAge = 0;
+  let facts = {}, shares = {}, folded = new Map(), dirty = new Set(), filled = false, bellPanel = null, bellFacts = null, bellLight = null;
 
   const t = (message, values) => IOC.t(message, values);
   const kindName = (kind) => (IOC.words.kinds[kind] ? IOC.words.kinds[kind].label : t("Device not announced yet"));
@@ -22,7 +22,7 @@
       id, at, name: city.name[at], kind: kindName(city.kind[at]), kindKey: city.kind[at], ward: wardName(city.ward[at]), wardKey: city.ward[at],
       state: RANK[state], stateKey: state, value: city.value[at], time: city.time[at],
       link: known[0] || "", seen: Math.max(known[1] || 0, city.time[at] || 0, city.scenes.get(id)?.time || 0), quality: known[2] || "", skew: known[3] === undefined ? null : known[3],
-      firmware: known[4] || "", isNew: Boolean(known[5]), availability: shares[id] === undefined ? null : shares[id],
+      firmware: known[4] || "", standing: known[5] || "", dialect: known[6] || "", availability: shares[id] === undefined ? null : shares[id],
     };
   }
   /** How long ago a device was heard of, in words, and whether that is late; the server's finding wins over a fact that is half a minute old. */
@@ -60,13 +60,14 @@
 
   // --- filters -----------------------------------------------------------------------------------------------------------
   function foldedOf(data) {
-    const key = `${data.name}|${data.id}|${data.kind}|${data.ward}`;
+    const key = `${data.name}|${data.id}|${data.kind}|${data.ward}|${data.dialect}`;
     if (!folded.has(key)) folded.set(key, IOC.desk.fold(key));
     return folded.get(key);
   }
   function passes(data, besides = "") {
     if (besides !== "states" && wanted.states.size && !wanted.states.has(data.stateKey)) return false;
     if (besides !== "kinds" && wanted.kinds.size && !wanted.kinds.has(data.kindKey)) return false;
+    if (besides !== "fresh" && wanted.fresh && data.standing !== "new") return false;
     if (wanted.ward && data.wardKey !== wanted.ward) return false;
     if (!wanted.words.length) return true;
     const text = foldedOf(data);
@@ -113,11 +114,12 @@
   function count() {
     if (!root || !filled) return;
     const states = {}, kinds = {}, bad = {};
-    let shown = 0, total = 0;
+    let shown = 0, total = 0, fresh = 0;
     grid.forEachNode((node) => {
       const data = node.data;
       total += 1;
       if (passes(data)) shown += 1;
+      if (data.standing === "new" && passes(data, "fresh")) fresh += 1;
       if (passes(data, "states")) states[data.stateKey] = (states[data.stateKey] || 0) + 1;
       if (passes(data, "kinds")) {
         kinds[data.kindKey] = (kinds[data.kindKey] || 0) + 1;
@@ -125,19 +127,22 @@
       }
     });
     IOC.text(document.getElementById("device-count"), shown === total ? t("{n} devices", { n: IOC.number(total) }) : t("{shown} of {total} devices", { shown: IOC.number(shown), total: IOC.number(total) }));
-    const now = JSON.stringify([states, kinds, bad, [...wanted.states], [...wanted.kinds]]);
+    const now = JSON.stringify([states, kinds, bad, fresh, wanted.fresh, [...wanted.states], [...wanted.kinds]]);
     if (now === counted) return;
     counted = now;
     const focus = document.activeElement?.dataset?.chip;
     const one = (key, made) => { made.dataset.chip = key; return made; };
     root.querySelector("#device-states").replaceChildren(...STATES.map((state) =>
-      one(state, chip(t(`health:${state}`), states[state] || 0, wanted.states.has(state), 0, () => toggle(wanted.states, state), IOC.el("i", `health h-${state}`)))));
+      one(state, chip(t(`health:${state}`), states[state] || 0, wanted.states.has(state), 0, () => toggle(wanted.states, state), IOC.el("i", `health h-${state}`)))),
+      // Those that wait for somebody to say what they are; where there are none, nobody need know of it.
+      ...(fresh || wanted.fresh ? [one("new", chip(t("New"), fresh, wanted.fresh, 0, () => { wanted.fresh = !wanted.fresh; refilter(); }, IOC.el("i", "mark-new")))] : []));
     const keys = [...Object.keys(IOC.words.kinds), ...Object.keys(kinds).filter((kind) => !IOC.words.kinds[kind])];
     root.querySelector("#device-kinds").replaceChildren(...keys.map((kind) =>
       one(`k-${kind}`, chip(kindName(kind), kinds[kind] || 0, wanted.kinds.has(kind), bad[kind] || 0, () => toggle(wanted.kinds, kind)))));
     if (focus) root.querySelector(`[data-chip="${CSS.escape(focus)}"]`)?.focus();
   }
   function clear() {
+    wanted.fresh = false;
     wanted.states.clear();
     wanted.kinds.clear();
     IOC.desk.set("device-text", { value: "" });
@@ -149,7 +154,8 @@
   const h = (...parts) => window.React.createElement(...parts);
   const cells = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
   cells.DeviceState = ({ data }) => h("span", { className: "cell-state" }, h("i", { className: `health h-${data.stateKey}` }), t(`health:${data.stateKey}`));
-  cells.DeviceName = ({ data }) => h("span", { className: "cell-name" }, data.name, data.isNew ? h("b", { className: "badge" }, t("new")) : null);
+  cells.DeviceName = ({ data }) => h("span", { className: "cell-name" }, data.name,
+    data.standing === "new" ? h("b", { className: "badge waiting" }, `${t("new")} · ${data.dialect}`) : data.standing === "young" ? h("b", { className: "badge" }, t("added lately")) : null);
   cells.DeviceValue = ({ data }) => {
     const kind = IOC.words.kinds[data.kindKey], measure = kind && kind.headline;
     if (!measure || data.value === null || data.value === undefined || !data.time) return h("span", { className: "muted" }, "–");
@@ -172,6 +178,7 @@
   // --- choosing ----------------------------------------------------------------------------------------------------------
   function choose(id) {
     chosen = id;
+    for (const other of IOC.desk.parts) other.chosen(id);
     IOC.desk.set("device-measure", { data: "" });
     IOC.desk.set("device-chosen", { data: id });
     IOC.desk.address(id);
@@ -202,6 +209,7 @@
     }
   }
   function freshPanel() { panelAge = 0; if (chosen) IOC.desk.set("device-changed", { data: ++panelRounds }); }
+  function freshLight() { if (chosen) IOC.desk.set("device-commanded", { data: ++lightRounds }); }
   function freshFacts() { factsAge = 0; IOC.desk.set("devices-changed", { data: ++rounds }); }
 
   async function attach() {
@@ -209,13 +217,16 @@
     const api = await window.dash_ag_grid.getApiAsync("devices-grid");
     if (root !== mine) return;
     grid = api;
-    grid.setGridOption("isExternalFilterPresent", () => wanted.states.size + wanted.kinds.size + wanted.words.length > 0 || Boolean(wanted.ward));
+    grid.setGridOption("isExternalFilterPresent", () => wanted.states.size + wanted.kinds.size + wanted.words.length > 0 || wanted.fresh || Boolean(wanted.ward));
     grid.setGridOption("doesExternalFilterPass", (node) => passes(node.data));
     grid.setGridOption("rowClassRules", { here: ({ data }) => data.id === chosen });
     grid.addEventListener("rowClicked", (event) => choose(event.data.id));
     grid.addEventListener("cellKeyDown", (event) => { if (event.event.key === "Enter") choose(event.data.id); });
     fill();
   }
+
+  /** After an act on the chosen device: what the panel and the table say of it is old. */
+  IOC.desk.acted = () => { freshPanel(); freshLight(); freshFacts(); };
 
   IOC.pages = IOC.pages || [];
   IOC.pages.push({
@@ -226,19 +237,22 @@
       grid = null;
       filled = false;
       counted = "";
-      rounds = panelRounds = Date.now();
+      rounds = panelRounds = lightRounds = Date.now();
       bellPanel = IOC.desk.bell(3000, freshPanel);
       bellFacts = IOC.desk.bell(5000, freshFacts);
+      bellLight = IOC.desk.bell(500, freshLight);
+      for (const other of IOC.desk.parts) other.mount(root, chosen);
       root.addEventListener("click", click);
       tabs("1 h");
       attach();
     },
     update(what, city) {
-      if (what.whole) fill();
+      if (what.whole) { fill(); bellLight(); }
       for (const at of what.changed || []) dirty.add(at);
       if (what.devices && !what.whole) { for (let at = 0; at < city.id.length; at++) if (filled && grid && !grid.getRowNode(city.id[at])) dirty.add(at); bellFacts(); }
       const at = IOC.device(chosen);
       if (chosen && ((what.changed && what.changed.includes(at)) || what.alarms)) bellPanel();
+      if (chosen && (what.commands || []).some((at) => city.id[at] === chosen || city.parent[at] === chosen)) bellLight();
       if (what.scenes) IOC.desk.pictures(root, city);
     },
     tick() {
@@ -254,6 +268,7 @@
       root.removeEventListener("click", click);
       bellPanel.stop();
       bellFacts.stop();
+      bellLight.stop();
       root = grid = null;
       filled = false;
     },

@@ -3,7 +3,7 @@
  * A page's script registers itself, whichever file loads first:
  *   (window.IOC ||= {}).pages ||= []; IOC.pages.push({ name: "wall", mount(root) {}, update(what, city) {}, tick(now) {}, unmount() {} });
  * `mount` runs when an element [data-page=name] appears, `update` after every event (`what` names what changed: whole, devices,
- * health, alarms, incidents, scenes, kpis, links), `tick` once a second.
+ * health, alarms, incidents, scenes, kpis, links, commands), `tick` once a second.
  */
 (function () {
   "use strict";
@@ -127,6 +127,7 @@
       what.scenes = true;
       city.scenes.set(camera, sceneOf(row));
     }
+    if (body.commands) what.commands = body.commands;
     if (body.kpis) what.kpis = true;
     takeHead(body);
     return what;
@@ -239,7 +240,7 @@
   IOC.tickers = IOC.tickers || [];
 
   // --- acts ------------------------------------------------------------------------------------------------------------
-  /** POST /actions/<what>; resolves with the answer's JSON, rejects with a message for people. */
+  /** POST /actions/<what>; resolves with the answer's JSON, rejects with a message for people, and with what is wrong with fields of a form. */
   IOC.act = async function (what, body) {
     let answer;
     try {
@@ -248,7 +249,7 @@
       throw new Error(t("The server does not answer"));
     }
     const said = await answer.json().catch(() => ({}));
-    if (!answer.ok) throw new Error(said.error || t("The server refused ({code})", { code: answer.status }));
+    if (!answer.ok) throw Object.assign(new Error(said.error || t("The server refused ({code})", { code: answer.status })), { faults: said.faults || {} });
     return said;
   };
   IOC.toast = function (text, bad) {

@@ -36,6 +36,14 @@ def label_points() -> dict[str, tuple[float, float]]:
     return points
 
 
+def ward_layers() -> list[dl.GeoJSON]:
+    """Wards and main roads for a small map."""
+    return [
+        dl.GeoJSON(data=wards_geojson(), style={"className": "ward"}, interactive=False),
+        dl.GeoJSON(data=roads_geojson(), style={"className": "road"}, interactive=False),
+    ]
+
+
 def city_map(words: Translator) -> html.Div:
     """Map of all wards. Our own geometry, so no tile is asked of anybody; colours come from `tokens.css` by class."""
     return html.Div(

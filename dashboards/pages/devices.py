@@ -14,11 +14,13 @@ from dash.development.base_component import Component
 from dashboards import shell
 from dashboards.attributes import data
 from dashboards.city import Health
+from dashboards.components import command_chain as chain
+from dashboards.components import device_entry as entry
 from dashboards.components import device_panel as panel
 from dashboards.components.device_table import device_filters, device_table
 from dashboards.components.history_chart import graph, history_chart
 from dashboards.components.storage_away import storage_away
-from dashboards.device_records import DeviceFile, availability_of_all, device_file, table_facts
+from dashboards.device_records import DeviceFile, availability_of_all, device_file, light_file, table_facts
 from dashboards.evidence import shows_picture
 from dashboards.room import room
 from dashboards.screen import rem
@@ -45,6 +47,7 @@ def layout(id: str = "", **query: str) -> html.Main:  # noqa: A002 - the deep li
         dcc.Store(id="device-measure", data=""),
         dcc.Store(id="device-span", data="1 h"),
         dcc.Store(id="device-changed", data=0),
+        dcc.Store(id="device-commanded", data=0),
         dcc.Store(id="devices-changed", data=0),
         dcc.Store(id="devices-facts", data={}),
         dcc.Store(id="devices-shares", data={}),
@@ -111,6 +114,11 @@ dash.clientside_callback(
     Output("device-alarms", "children"),
     Output("device-relatives", "children"),
     Output("device-rejected", "children"),
+    Output("device-events", "children"),
+    Output("device-entry", "data-status"),
+    Output("device-entry", "data-device"),
+    Output("device-entry-known", "children"),
+    Output("entry-open", "children"),
     Input("device-chosen", "data"),
     Input("device-measure", "data"),
     Input("device-changed", "data"),
@@ -119,7 +127,7 @@ async def show_device(chosen: str, measure: str, changed: int) -> tuple[Any, ...
     """Everything about the chosen device but its history."""
     del changed
     words = shell.reader().words
-    nothing = (dash.no_update,) * 7
+    nothing = (dash.no_update,) * 12
     key = _device_id(chosen)
     if not key:
         return ("none", html.P(words("Choose a device")), *nothing)
@@ -145,7 +153,37 @@ async def show_device(chosen: str, measure: str, changed: int) -> tuple[Any, ...
         panel.alarm_lines(file, now, words),
         panel.relatives(file, words),
         panel.rejected_lines(file, now, words),
+        entry.event_lines(file, now, words),
+        file.device.status,
+        entry.entry_data(file.device),
+        entry.entry_known(file, now, words),
+        words("Adopt") if file.device.status == "new" else words("Edit"),
     )
+
+
+@dash.callback(
+    Output("device-light", "data-lamps"),
+    Output("device-light", "data-under"),
+    Output("device-light-reach", "children"),
+    Output("device-commands", "children"),
+    Input("device-chosen", "data"),
+    Input("device-commanded", "data"),
+)
+async def show_light(chosen: str, commanded: int) -> tuple[Any, ...]:
+    """What of the chosen device can be lit, and what became of the last commands."""
+    del commanded
+    words = shell.reader().words
+    key = _device_id(chosen)
+    if not key:
+        return "0", "", "", None
+    try:
+        file = await room().query(lambda connection: light_file(connection, key))
+    except StorageError as error:
+        return dash.no_update, dash.no_update, "", storage_away(error, words)
+    if file is None or not file.lamps + file.worked_on:
+        return "0", "", "", None
+    under = key if file.names else ""
+    return str(file.lamps), under, chain.light_reach(file, words), chain.light_history(file, _now(), words)
 
 
 @dash.callback(
@@ -199,6 +237,7 @@ def _detail(words: Translator) -> html.Section:
                 [
                     html.Div(id="device-facts"),
                     html.Div(id="device-camera", className="panel camera-card"),
+                    _light(words),
                     card("Measures", "device-measures"),
                     html.Section(
                         [
@@ -215,8 +254,10 @@ def _detail(words: Translator) -> html.Section:
                     ),
                     card("States, last 24 h", "device-strips"),
                     card("Its alarms", "device-alarms"),
+                    card("Events, last 7 days", "device-events"),
                     html.Section(html.Div(id="device-relatives"), className="panel card card-relatives"),
                     card("Quarantined messages", "device-rejected"),
+                    entry.entry_card(words),
                 ],
                 className="device-body",
             ),
@@ -226,6 +267,31 @@ def _detail(words: Translator) -> html.Section:
         id="device-file",
         className="device-pane panel",
         **data(state="none"),
+    )
+
+
+def _light(words: Translator) -> html.Section:
+    """The buttons; whom they reach is told by `show_light`, the dimmer is put in by `assets/lights.js`."""
+    return html.Section(
+        [
+            html.Header(
+                [html.H3(words("Control")), html.Span(id="device-light-reach", className="muted")],
+                className="card-head",
+            ),
+            html.Div(
+                [
+                    html.Button(words("Switch off"), type="button", className="button", **data(light="0")),
+                    html.Button(words("Switch on"), type="button", className="button", **data(light="1")),
+                    html.Div(id="device-dimmer", className="dimmer"),
+                    html.Button(words("Dim"), type="button", className="button", **data(light="dim")),
+                ],
+                className="light-buttons",
+            ),
+            html.Div(id="device-commands"),
+        ],
+        id="device-light",
+        className="panel card card-light",
+        **data(lamps="0", under=""),
     )
 
 

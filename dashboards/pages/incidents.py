@@ -14,6 +14,7 @@ from dash.development.base_component import Component
 from dashboards import shell
 from dashboards.attributes import data
 from dashboards.components.alarm_table import alarm_table, urgency
+from dashboards.components.city_map import ward_layers
 from dashboards.components.evidence_view import camera_view, evidence_view
 from dashboards.components.incident_rows import (
     acknowledged_after,
@@ -36,7 +37,7 @@ from ioc.catalog import CAUSES, KINDS
 from ioc.db.alarms import IncidentFile, incident_file
 from ioc.db.pool import Connection
 from ioc.errors import ActionError, StorageError
-from ioc.geo import roads_geojson, wards, wards_geojson
+from ioc.geo import wards
 from ioc.i18n import Translator
 from ioc.model import Reading
 
@@ -272,8 +273,7 @@ def _detail(words: Translator) -> html.Section:
 def _map() -> dl.Map:
     return dl.Map(
         [
-            dl.GeoJSON(data=wards_geojson(), style={"className": "ward"}, interactive=False),
-            dl.GeoJSON(data=roads_geojson(), style={"className": "road"}, interactive=False),
+            *ward_layers(),
             # A pane of their own: the wards may arrive later and would cover them.
             dl.Pane(dl.LayerGroup(id="incident-pins"), name="pins", style={"zIndex": 450}),
         ],

@@ -133,9 +133,9 @@ def test_facts_tell_link_quality_and_newness_apart(connection: Connection, now: 
     add_readings(connection, good, 1.0)
     add_readings(connection, wrong, 1.0, quality=1)
     facts = table_facts(connection, now)
-    assert (facts[good][0], facts[good][2], facts[good][5]) == ("online", "good", False)
+    assert (facts[good][0], facts[good][2], facts[good][5]) == ("online", "good", "")
     assert (facts[wrong][0], facts[wrong][2], facts[wrong][3], facts[wrong][4]) == ("offline", "clock", 4000.0, "1.2")
-    assert (facts[fresh][2], facts[fresh][5]) == ("none", True)
+    assert (facts[fresh][2], facts[fresh][5]) == ("none", "young")
     assert retired not in facts
 
 
