@@ -40,7 +40,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a person enters of one device; the ward follows from the place.
 
     Attributes:
-        lat / lon: WGS 84 degrees, both or neither.
+        lat / lon: WGS 84 degrees, both or neither; whoever adopts a device says where it stands.
         parent: id of the device it stands below, "" if none.
         status: `retired` takes it out of service and leaves everything else as it is.
     """
@@ -85,6 +85,8 @@ def _values(connection: Connection, before: Device, entry: Entry) -> dict[str, A
         return {field: getattr(before, field) for field in _ENTERED} | {"status": "retired"}
     name = "".join(c for c in entry.name if c.isprintable()).strip()
     faults = _faults(entry, name) | _faults_of_parent(connection, entry)
+    if before.status == "new" and entry.lat is None and entry.lon is None:
+        faults["lat"] = "place"
     if faults:
         raise FormError(faults)
     placed = entry.lat is not None and entry.lon is not None

@@ -90,6 +90,8 @@
       facts = of || {};
       shares = known || {};
       fill();
+      // The grid draws a cell again when its own value changes; a badge is none.
+      if (grid && filled) grid.refreshCells({ columns: ["name"], force: true });
       return window.dash_clientside.no_update;
     },
   };

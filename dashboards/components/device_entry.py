@@ -85,10 +85,8 @@ def entry_known(file: DeviceFile, now: datetime, words: Translator) -> list[Comp
         parts.append(
             html.P(
                 [
-                    html.Strong(words("New")),
-                    " ",
-                    words("heard of by dialect {name} since", name=device.dialect),
-                    " ",
+                    html.Strong(words("New: discovered by way of dialect {name}", name=device.dialect)),
+                    " · ",
                     moment(file.first_seen, now),
                     html.Br(),
                     words("Nobody has said yet what it is and where it stands. Its data is kept all the same."),

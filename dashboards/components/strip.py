@@ -21,7 +21,7 @@ def state_strip(states: Sequence[DeviceState], since: datetime, until: datetime,
     begins = [max(state.time, since) for state in states]
     if not states or begins[0] > since:
         parts.append(_part("unknown", since, begins[0] if begins else until, whole, "", words))
-    for state, begin, end in zip(states, begins, [*begins[1:], until], strict=True):
+    for state, begin, end in zip(states, begins, [*begins, until][1:], strict=True):
         if end > begin:
             parts.append(_part(state.state, begin, end, whole, state.reason, words))
     return html.Div(parts, className="strip", role="img", **_label(words("States, last 24 h")))

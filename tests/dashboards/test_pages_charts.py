@@ -105,6 +105,13 @@ def test_timeline_names_device_and_value() -> None:
     assert "70 %" in said
 
 
+def test_state_strip_of_a_device_without_states_is_unknown_throughout() -> None:
+    """A device that was only discovered has said nothing of itself."""
+    strip = state_strip([], T0, T0 + 60 * MINUTE, VI).to_plotly_json()["props"]["children"]
+    assert len(strip) == 1
+    assert "s-unknown" in str(strip[0])
+
+
 def test_chain_mark_says_which_entry_was_changed() -> None:
     """A log that somebody edited is not shown as good."""
     log = make_log("detected", "acknowledged", "closed")

@@ -19,6 +19,8 @@ from ioc.register import Entry, register
 from tests.fix_ingest import Device, eventually, now_ms
 from tests.fix_stack import Database
 
+PLACE = {"lat": 10.8506, "lon": 106.7719}
+
 
 @pytest.fixture
 def connection(db: Database) -> Iterator[Connection]:
@@ -45,10 +47,10 @@ def test_kind_that_a_person_entered_decides_what_is_taken(
 
     assert sent("pm25", 12.5) == "taken"
     eventually(lambda: registered(connection, topic))
-    register(connection, "Kỹ thuật", Entry(topic, "Đèn", "streetlight"))
+    register(connection, "Kỹ thuật", Entry(topic, "Đèn", "streetlight", **PLACE))
     eventually(lambda: sent("pm25", 13.5) == "measure")
     assert sent("illuminanceLevel", 0.4) == "taken"
-    register(connection, "Kỹ thuật", Entry(topic, "Trạm", "air_station"))
+    register(connection, "Kỹ thuật", Entry(topic, "Trạm", "air_station", **PLACE))
     eventually(lambda: sent("pm25", 14.5) == "taken")
     assert sent("illuminanceLevel", 0.4) == "measure"
     register(connection, "Kỹ thuật", Entry(topic, status="retired"))
@@ -59,7 +61,7 @@ def test_entries_follows_from_where_it_stood(connection: Connection, topic: str)
     """It looks at what came after, once, and at acts on devices alone."""
     for number in range(3):
         discover(connection, [Discovery(f"{topic}-{number}", "zigbee2mqtt", "x")])
-    register(connection, "x", Entry(f"{topic}-0", "A", "streetlight"))
+    register(connection, "x", Entry(f"{topic}-0", "A", "streetlight", **PLACE))
     intake, applied = Intake({}, Clocks(ahead_s=300, behind_s=86_400)), []
 
     def apply(change):  # type: ignore[no-untyped-def]
@@ -70,10 +72,10 @@ def test_entries_follows_from_where_it_stood(connection: Connection, topic: str)
     entries.seen = newest_entry(connection)
     entries(connection)
     assert applied == []
-    register(connection, "x", Entry(f"{topic}-1", "B", "camera"))
+    register(connection, "x", Entry(f"{topic}-1", "B", "camera", **PLACE))
     with connection.transaction():
         append(connection, "x", "lamp.light", f"{topic}-2")
-    register(connection, "x", Entry(f"{topic}-2", "C", "cabinet"))
+    register(connection, "x", Entry(f"{topic}-2", "C", "cabinet", **PLACE))
     register(connection, "x", Entry(f"{topic}-2", status="retired"))
     entries(connection)
     assert intake.kinds == {f"{topic}-1": "camera"}

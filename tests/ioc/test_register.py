@@ -112,8 +112,8 @@ def test_edit_maintenance_and_retire(connection: Connection, topic: str) -> None
     assert entered(connection, good(topic)).status == "active"
 
 
-def test_place_may_be_left_out_and_taken_away(connection: Connection, topic: str) -> None:
-    """A gateway in a cellar has none; then it is in no ward."""
+def test_place_may_be_taken_away(connection: Connection, topic: str) -> None:
+    """A device on its way to the workshop stands nowhere; then it is in no ward."""
     discovered(connection, topic)
     assert entered(connection, good(topic)).ward
     away = entered(connection, good(topic, lat=None, lon=None))
@@ -128,6 +128,7 @@ def test_place_may_be_left_out_and_taken_away(connection: Connection, topic: str
         ({"name": "x" * 201}, {"name": "long"}),
         ({"kind": ""}, {"kind": "kind"}),
         ({"kind": "toaster"}, {"kind": "kind"}),
+        ({"lat": None, "lon": None}, {"lat": "place"}),
         ({"lat": None}, {"lat": "half"}),
         ({"lon": None}, {"lon": "half"}),
         ({"lat": 106.7719, "lon": 10.8506}, {"lat": "far", "lon": "far"}),
