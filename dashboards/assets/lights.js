@@ -11,7 +11,7 @@
     Object.assign(dimmer, { type: "range", min: 0, max: 100, step: 5, value: 50 });
     dimmer.setAttribute("aria-label", t("Light level"));
     const shown = IOC.el("output", "figure");
-    const say = () => { shown.textContent = `${dimmer.value} %`; };
+    const say = () => { shown.textContent = `${dimmer.value} %`; dimmer.style.setProperty("--at", `${dimmer.value}%`); };
     dimmer.oninput = say;
     say();
     box.replaceChildren(dimmer, shown);

@@ -11,7 +11,7 @@
     if (this.getContainer().id !== "entry-map") return;
     map = this;
     pin = null;
-    map.on("click", (event) => { if (form) { put("lat", event.latlng.lat.toFixed(6)); put("lon", event.latlng.lng.toFixed(6)); mark(); } });
+    map.on("click", (event) => { if (form) { put("lat", event.latlng.lat.toFixed(6)); put("lon", event.latlng.lng.toFixed(6)); forgive("lat", "lon"); mark(); } });
   });
 
   const field = (name) => form.elements.namedItem(name);
@@ -67,7 +67,11 @@
     buttons.append(cancel, submit);
     form.append(IOC.el("p", "fault form-fault"), buttons);
     form.onsubmit = (event) => { event.preventDefault(); send(device, submit); };
-    for (const coordinate of ["lat", "lon"]) field(coordinate).oninput = () => mark();
+    form.oninput = (event) => {
+      const pair = ["lat", "lon"].includes(event.target.name);
+      forgive(...(pair ? ["lat", "lon"] : [event.target.name]));
+      if (pair) mark();
+    };
     field("lat").inputMode = field("lon").inputMode = "decimal";
     // A discovered device is called by its id until somebody names it.
     put("name", fresh && device.name === device.id ? "" : device.name);
@@ -84,6 +88,13 @@
     if (!card) return;
     card.dataset.open = "";
     card.querySelector("#entry-form").replaceChildren();
+  }
+  /** What was wrong with a field is over once it is changed. */
+  function forgive(...names) {
+    for (const name of names) {
+      IOC.text(form.querySelector(`#fault-${name}`), "");
+      field(name).setAttribute("aria-invalid", "false");
+    }
   }
   function blame(faults, rest) {
     for (const small of form.querySelectorAll("small.fault")) {

@@ -20,14 +20,14 @@ from ioc.model import Command
 
 #: Lamps that are named when their command came to nothing.
 NAMED: Final = 12
-#: States in the order a request is summed up, what went wrong last.
-_SUMMED: Final = ("confirmed", "accepted", "sent", "requested", "expired", "refused", "failed")
+#: Standings in the order a request is summed up, what went wrong last.
+_SUMMED: Final = ("confirmed", "accepted", "sent", "requested", "superseded", "expired", "refused", "failed")
 _WRONG: Final = frozenset({"expired", "refused", "failed"})
 
 
 def light_reach(file: LightFile, words: Translator) -> str:
     """Whom the buttons reach, where it is not the device itself."""
-    if file.device.id not in file.names and not file.names:
+    if not file.names:
         return ""
     said = words("{n} lamps below it", n=number(file.lamps, 0, words))
     if file.worked_on:
@@ -58,11 +58,16 @@ def why(reason: str, words: Translator) -> str:
     return REASONS[reason].in_language(words.language) if reason in REASONS else reason
 
 
-def steps(command: Command) -> list[tuple[str, str, datetime | None]]:
-    """The chain of a command: state, `done`, `open`, `skipped` or `broken`, and when.
+def standing(command: Command) -> str:
+    """Its state; `superseded` for one that was ended by a newer one, which is no fault of anybody."""
+    return "superseded" if command.reason == "superseded" else command.state
 
-    The first step that did not come about is where a command that has come to nothing broke; one without an answer that was
-    confirmed all the same was skipped.
+
+def steps(command: Command) -> list[tuple[str, str, datetime | None]]:
+    """The chain of a command: state, `done`, `open`, `skipped`, `over` or `broken`, and when.
+
+    The first step that did not come about is where a command that has come to nothing broke, or was over because a newer one
+    came; one without an answer that was confirmed all the same was skipped.
     """
     times = {"requested": command.requested, "sent": command.sent, "accepted": command.answered}
     times["confirmed"] = command.confirmed
@@ -77,7 +82,7 @@ def steps(command: Command) -> list[tuple[str, str, datetime | None]]:
         elif command.state == "confirmed":
             found.append((state, "skipped", None))
         elif broken:
-            found.append((state, "broken", command.ended))
+            found.append((state, "over" if standing(command) == "superseded" else "broken", command.ended))
             broken = False
         else:
             found.append((state, "open" if command.ended is None else "skipped", None))
@@ -88,8 +93,9 @@ def _command(command: Command, now: datetime, words: Translator) -> html.Li:
     parts: list[Component] = [_head(command.level, command.who, command.requested, now, words, _pill(command, words))]
     parts.append(html.Ol([_step(*step, command, words) for step in steps(command)], className="chain"))
     if command.reason:
-        parts.append(html.P(why(command.reason, words), className="command-why"))
-    return html.Li(parts, className=f"command c-{command.state}", key=str(command.id))
+        quiet = standing(command) == "superseded"
+        parts.append(html.P(why(command.reason, words), className="muted" if quiet else "command-why"))
+    return html.Li(parts, className=f"command c-{standing(command)}", key=str(command.id))
 
 
 def _step(state: str, how: str, time: datetime | None, command: Command, words: Translator) -> html.Li:
@@ -112,7 +118,7 @@ def _step(state: str, how: str, time: datetime | None, command: Command, words: 
 
 def _request(rows: Sequence[Command], names: Mapping[str, str], now: datetime, words: Translator) -> html.Li:
     first = rows[0]
-    numbers = Counter(one.state for one in rows)
+    numbers = Counter(map(standing, rows))
     sums = [
         html.Span(
             [html.Strong(number(numbers[state], 0, words)), " ", words(f"command:{state}")], className=f"sum c-{state}"
@@ -123,7 +129,7 @@ def _request(rows: Sequence[Command], names: Mapping[str, str], now: datetime, w
     lamps = html.Span(words("{n} lamps", n=number(len(rows), 0, words)), className="muted")
     parts: list[Component] = [_head(first.level, first.who, first.requested, now, words, lamps)]
     parts.append(html.Div(sums, className="sums"))
-    wrong = [one for one in rows if one.state in _WRONG]
+    wrong = [one for one in rows if standing(one) in _WRONG]
     if wrong:
         lines: list[Component] = [
             html.Li(
@@ -148,4 +154,4 @@ def _head(level: float, who: str, requested: datetime, now: datetime, words: Tra
 
 
 def _pill(command: Command, words: Translator) -> html.Span:
-    return html.Span(words(f"command:{command.state}"), className=f"pill c-{command.state}")
+    return html.Span(words(f"command:{standing(command)}"), className=f"pill c-{standing(command)}")

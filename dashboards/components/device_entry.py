@@ -13,7 +13,6 @@ from dash.development.base_component import Component
 from dashboards.attributes import data
 from dashboards.components.city_map import ward_layers
 from dashboards.components.device_table import kind_name
-from dashboards.components.incident_rows import ward_name
 from dashboards.device_records import DeviceFile
 from dashboards.when import moment, number
 from ioc.catalog import EVENTS
@@ -24,6 +23,8 @@ from ioc.model import Device, Event
 
 #: What a dialect tells of a device that is shown to whoever adopts it.
 _TOLD: Final = 12
+#: What of an entry is said, in this order; the ward follows from the place.
+_FIELDS: Final = ("name", "kind", "lat", "lon", "parent", "status")
 _WEST, _SOUTH, _EAST, _NORTH = BBOX
 
 
@@ -131,9 +132,8 @@ def _entry(entry: AuditEntry, now: datetime, words: Translator) -> html.Li:
     before, after = entry.before or {}, entry.after or {}
     changes = [
         f"{words(f'field:{field}')}: {_said(field, before.get(field), words)} → {_said(field, value, words)}"
-        for field, value in after.items()
-        # The ward follows from the place, which is said already.
-        if value != before.get(field) and field != "ward"
+        for field in _FIELDS
+        if (value := after.get(field)) != before.get(field)
     ]
     return html.Li(
         [
@@ -156,8 +156,6 @@ def _said(field: str, value: Any, words: Translator) -> str:
         return "–"
     if field == "kind":
         return kind_name(str(value), words)
-    if field == "ward":
-        return ward_name(str(value), words)
     if field == "status":
         return words(f"status:{value}")
     return number(value, 5, words) if isinstance(value, float) else str(value)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
-import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from ioc.commands import light
 from ioc.db.commands import commands_of
@@ -21,54 +17,13 @@ from ioc.db.pool import Connection
 from ioc.live import Live
 from ioc.model import Command, CommandsChanged
 from ioc.settings import Settings
-from tests.fix_ingest import Spawn, eventually, now_ms, wait_beating
+from tests.fix_ingest import Spawn, eventually, wait_beating
 from tests.fix_stack import BrokerServer, Database
+from tests.lamp import Lamp
 
 #: Short, so that what expires does so while a test waits; long enough for a busy machine.
 PATIENCE_S = 8.0
 _WAITER = 42
-
-
-class Lamp:
-    """A street lamp: hears its commands, and does with them what the test says."""
-
-    def __init__(self, broker: BrokerServer, key: str) -> None:
-        self.key = key
-        self.heard: list[dict[str, Any]] = []
-        self.reply: Any = lambda command: None
-        self._ready = threading.Event()
-        self.client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-        self.client.on_connect = lambda client, *_: client.subscribe(f"ioc/{key}/command", 1)
-        self.client.on_subscribe = lambda *_: self._ready.set()
-        self.client.on_message = self._on_message
-        self.client.connect(broker.host, broker.port)
-        self.client.loop_start()
-        assert self._ready.wait(30)
-        announcement = {"kind": "streetlight", "name": f"Đèn {key}", "lat": 10.8, "lon": 106.75}
-        self.say("announce", announcement, retain=True)
-
-    def say(self, channel: str, body: Any, *, retain: bool = False) -> None:
-        """Publish on one of its channels."""
-        self.client.publish(f"ioc/{self.key}/{channel}", json.dumps(body), qos=1, retain=retain)
-
-    def obey(self, command: dict[str, Any]) -> None:
-        """Answer, and report the level."""
-        self.say("command/result", {"id": command["id"], "ok": True})
-        self.report(command["light"])
-
-    def report(self, level: float) -> None:
-        """Tell at which level it shines."""
-        self.say("telemetry", {"ts": now_ms(), "values": {"illuminanceLevel": level}})
-
-    def close(self) -> None:
-        """Say goodbye."""
-        self.client.disconnect()
-        self.client.loop_stop()
-
-    def _on_message(self, client: Any, userdata: Any, message: paho.MQTTMessage) -> None:
-        command = json.loads(message.payload)
-        self.heard.append(command)
-        self.reply(command)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +100,7 @@ def test_command_of_which_no_reading_tells_stays_accepted(lamp: Lamp, connection
     """An answer is the device's word, and no proof; nor is a reading of another level, or one from before."""
     lamp.report(1.0)
     eventually(lambda: connection.execute("SELECT 1 FROM latest WHERE device = %s", (lamp.key,)).fetchone())
-    lamp.reply = lambda command: lamp.say("command/result", {"id": command["id"], "ok": True})
+    lamp.reply = lamp.accept
     tell(connection, lamp, 1.0)
     accepted = wait_for(connection, lamp, "accepted")
     lamp.report(0.5)
@@ -160,7 +115,7 @@ def test_command_of_which_no_reading_tells_stays_accepted(lamp: Lamp, connection
 
 def test_command_is_refused_in_the_lamps_words(lamp: Lamp, connection: Connection) -> None:
     """What the lamp says is what people read."""
-    lamp.reply = lambda command: lamp.say("command/result", {"id": command["id"], "ok": False, "detail": "kẹt rơ-le"})
+    lamp.reply = lamp.refuse
     tell(connection, lamp, 1.0)
     refused = wait_for(connection, lamp, "refused")
     assert refused.reason == "kẹt rơ-le"
@@ -201,9 +156,9 @@ def test_command_is_not_sent_late(lamp: Lamp, connection: Connection, broker: Br
     late = tell(connection, lamp, 1.0)
     expired = wait_for(connection, lamp, "expired")
     assert (expired.id, expired.reason, expired.sent) == (late, "unsent", None)
-    lamp._ready.clear()
+    lamp.ready.clear()
     broker.start()
-    assert lamp._ready.wait(60)
+    assert lamp.ready.wait(60)
     lamp.reply = lamp.obey
 
     def ended() -> str:
@@ -251,7 +206,7 @@ def test_command_survives_a_kill_before_it_was_marked(
 def test_command_is_sent_by_one_of_two(lamp: Lamp, connection: Connection, spawn: Spawn, live: Live) -> None:
     """Two ingest processes: each command is said once."""
     wait_beating(live, spawn())
-    lamp.reply = lambda command: lamp.say("command/result", {"id": command["id"], "ok": True})
+    lamp.reply = lamp.accept
     orders = []
     for step in range(10):
         orders.append(tell(connection, lamp, step / 10))
