@@ -72,11 +72,10 @@ def steps(command: Command) -> list[tuple[str, str, datetime | None]]:
     times = {"requested": command.requested, "sent": command.sent, "accepted": command.answered}
     times["confirmed"] = command.confirmed
     found = []
-    broken = command.state in _WRONG
+    broken = command.state in _WRONG and command.state != "refused"
     for state, time in times.items():
         if command.state == "refused" and state == "accepted":
             found.append(("refused", "broken", time))
-            broken = False
         elif time is not None:
             found.append((state, "done", time))
         elif command.state == "confirmed":
