@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import zip_longest
 from typing import Final, Literal, NamedTuple, cast
 
 from ioc.errors import TopicError
@@ -16,6 +17,8 @@ Channel = Literal["announce", "telemetry", "state", "frame", "command", "command
 
 DEVICE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _CHANNELS: Final = frozenset({"announce", "telemetry", "state", "command"})
+#: Characters of a topic filter that a person may write.
+MOST_FILTER: Final = 300
 _EPOCH_MS: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 
@@ -102,3 +105,49 @@ def is_exact(topic: str, most: int = 500) -> bool:
         and "+" not in topic
         and all(unicodedata.category(character) not in ("Cc", "Cs", "Cn") for character in topic)
     )
+
+
+def matches(pattern: str, topic: str) -> bool:
+    """Whether a filter matches a topic; a wildcard at its beginning matches none that begins with `$`.
+
+    >>> matches("home/+/temp", "home/attic/temp"), matches("#", "$SYS/uptime")
+    (True, False)
+    """
+    return not (topic.startswith("$") and pattern[:1] in ("+", "#")) and covers(pattern, topic)
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether some topic is matched by both filters.
+
+    >>> overlap("a/+", "+/b"), overlap("a/#", "a"), overlap("a/+", "a/b/c")
+    (True, True, False)
+    """
+    for place, (level, against) in enumerate(zip_longest(one.split("/"), other.split("/"))):
+        both = (level, against)
+        if place == 0 and any(str(name).startswith("$") for name in both) and ("+" in both or "#" in both):
+            return False
+        if "#" in both:
+            return True
+        if None in both or (level != against and "+" not in both):
+            return False
+    return True
+
+
+def check_filter(text: str) -> None:
+    """Check a topic filter that a person wrote.
+
+    Raises:
+        TopicError: it is none, or one that nobody should listen to.
+    """
+    if not text or len(text) > MOST_FILTER:
+        raise TopicError(f"topic filter: got {len(text)} characters, expected 1 to {MOST_FILTER}")
+    if not text.isprintable():
+        raise TopicError(f"topic filter {text!r}: expected printable characters")
+    if text.startswith("$"):
+        raise TopicError(f"topic filter {text!r}: topics that begin with $ are the broker's own")
+    levels = text.split("/")
+    for place, level in enumerate(levels):
+        if ("+" in level and level != "+") or ("#" in level and (level != "#" or place + 1 < len(levels))):
+            raise TopicError(
+                f"topic filter {text!r}: + stands for one whole level, # for all that follow and only at the end"
+            )

@@ -100,3 +100,59 @@ def test_exact_topics(topic):
 def test_topics_that_name_others_or_end_the_connection(topic):
     """Wildcards, the broker's own, and what a broker hangs up for."""
     assert not topics.is_exact(topic)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("a/b", "a/b", True),
+        ("a/b", "a/c", False),
+        ("a/+", "+/b", True),
+        ("a/+", "+/b/c", False),
+        ("a/#", "a", True),
+        ("a/#", "+/b/c", True),
+        ("a/#", "b/#", False),
+        ("#", "a/b", True),
+        ("#", "$SYS/x", False),
+        ("+/x", "$SYS/x", False),
+        ("a/+/c", "a/b/+", True),
+        ("a/+/c", "a/b/d", False),
+    ],
+)
+def test_overlap(one, other, expected):
+    """Two filters overlap when a message could arrive for both, whichever is asked first."""
+    assert topics.overlap(one, other) is expected
+    assert topics.overlap(other, one) is expected
+
+
+LEVELS = st.lists(st.sampled_from(["a", "b", "+", ""]), min_size=1, max_size=4)
+FILTERS = st.tuples(LEVELS, st.booleans()).map(lambda made: "/".join([*made[0], *(["#"] if made[1] else [])]))
+NAMES = st.lists(st.sampled_from(["a", "b", ""]), min_size=1, max_size=5).map("/".join)
+
+
+@given(FILTERS, FILTERS, NAMES)
+def test_overlap_misses_no_topic(one, other, topic):
+    """A topic that both filters match proves that they overlap."""
+    if topics.matches(one, topic) and topics.matches(other, topic):
+        assert topics.overlap(one, other)
+
+
+@given(FILTERS, FILTERS)
+def test_covers_is_an_overlap(wide, narrow):
+    """A filter within another overlaps it."""
+    assert not topics.covers(wide, narrow) or topics.overlap(wide, narrow)
+
+
+@pytest.mark.parametrize("text", ["a", "a/+/c", "a/#", "#", "+", "/a", "nhà/phòng khách/nhiệt độ"])
+def test_check_filter_takes(text):
+    """Filters as MQTT has them."""
+    topics.check_filter(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a+/b", "a/#/b", "a#", "$SYS/#", "$share/g/a", "a\0", "a\nb", "x" * 301, "\u202ea"]
+)
+def test_check_filter_refuses(text):
+    """What is no filter, what hides something, and what is the broker's own."""
+    with pytest.raises(TopicError):
+        topics.check_filter(text)

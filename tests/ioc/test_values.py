@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.values import MEASURES_OF, RANGES_OF, number_of, shorten
 from ioc.catalog import MEASURES
 from ioc.errors import RejectedError
 from ioc.model import REASONS
+from ioc.values import MEASURES_OF, RANGES_OF, number_of, shorten
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.naming import device_id
+from ioc.naming import device_id
 from ioc.topics import DEVICE_ID
 
 NAMES = st.lists(st.text(max_size=40), min_size=1, max_size=3)
