@@ -37,6 +37,7 @@ REASONS: Final = (
     "device",  # topic and payload name different devices, or the device is not known
     "size",  # larger than the limit
     "storage",  # TimescaleDB refused this row alone
+    "mapping",  # a mapping listens to its topic, and does not say yet what its values are
 )
 
 #: `late` and `unknown` are derived from ages; devices send the others.
