@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import Any, Final
 
-from ingest.message import Block, Outgoing, Raw
+from ingest.message import QUARANTINE, Block, Outgoing, Raw
 from ioc.model import Announcement, Answer, DeviceState, Discovery, Event, Frame, Reading, Rejected
 
 #: Data older than this says nothing about whether its device lives now.
@@ -62,6 +62,7 @@ class Batch:
         "_sources",
         "_starts",
         "acks",
+        "again",
         "announced",
         "announced_of",
         "answers",
@@ -73,6 +74,7 @@ class Batch:
         "discovered",
         "events",
         "events_of",
+        "fed",
         "frames",
         "handed_on",
         "marks",
@@ -82,6 +84,7 @@ class Batch:
         "readings_of",
         "rejected",
         "rejected_of",
+        "replays",
         "seen",
         "size",
         "states",
@@ -128,6 +131,12 @@ class Batch:
         self.outgoing: list[Outgoing] = []
         self.rejected: list[Rejected] = []
         self.rejected_of: list[int] = []
+        #: Messages that come from quarantine, with when they were received and their id there.
+        self.replays: dict[int, tuple[datetime, int]] = {}
+        #: Ids of all that came from there, also of those that waited no more.
+        self.fed: list[int] = []
+        #: What is wrong with those that are refused again.
+        self.again: dict[int, list[Rejected]] = {}
         self.frames: dict[str, Frame] = {}
         self.seen: dict[str, Sighting] = {}
         #: When its first message came, by the monotonic clock.
@@ -147,6 +156,9 @@ class Batch:
         if self.born is None:
             self.born = time.monotonic()
         self.size += block.size
+        if block.source == QUARANTINE:
+            self.replays[len(self.messages)] = (block.received, block.messages[0][2])
+            self.fed.append(block.messages[0][2])
         self._starts.append(len(self.messages))
         self._received.append(block.received)
         self._sources.append(block.source)
@@ -174,6 +186,14 @@ class Batch:
     def _block(self, origin: int) -> int:
         return bisect_right(self._starts, origin) - 1
 
+    def reject(self, origin: int, rejected: Rejected) -> None:
+        """A message, or a part of it, goes to quarantine; one that comes from there stays there."""
+        if origin in self.replays:
+            self.again.setdefault(origin, []).append(rejected)
+        else:
+            self.rejected.append(rejected)
+            self.rejected_of.append(origin)
+
     def drop(self, origins: set[int]) -> None:
         """Forget what these messages brought: it was committed before. That they are to be acknowledged stays."""
         parts: tuple[tuple[list[Any], list[int]], ...] = (
@@ -192,3 +212,6 @@ class Batch:
         self.states[:] = [self.states[place] for place in kept]
         self.states_of[:] = [self.states_of[place] for place in kept]
         self.undated -= origins
+        for origin in origins:
+            self.replays.pop(origin, None)
+            self.again.pop(origin, None)

@@ -12,6 +12,8 @@ from ioc.errors import RejectedError
 LANES: Final = 32
 #: 9999-12-31: the last day a datetime can hold.
 _LAST_MS: Final = 253_402_300_799_999
+_STEP: Final = timedelta(microseconds=LANES)
+_FAR_AHEAD: Final = timedelta(seconds=1)
 
 
 def device_time(raw: Any) -> datetime:
@@ -37,7 +39,7 @@ def device_time(raw: Any) -> datetime:
 
 
 class Clocks:
-    """Says which device times are believed, and gives receive times that never meet for the readings of the others.
+    """Says which device times are believed, and gives receive times that never meet for what has no other.
 
     A device that empties its buffer with a wrong clock sends many readings of one measure in one message; stored at one
     receive time they would be one key. Each takes the next free microsecond.
@@ -47,19 +49,23 @@ class Clocks:
         self._ahead_ms = ahead_s * 1000
         self._behind_ms = behind_s * 1000
         self._lane = lane % LANES
-        self._last: dict[tuple[str, str], datetime] = {}
+        self._last = datetime.min.replace(tzinfo=UTC)
 
     def believed(self, received: datetime) -> tuple[float, float]:
         """The earliest and latest device time, epoch milliseconds, that is believed of what came then."""
         now = received.timestamp() * 1000
         return now - self._behind_ms, now + self._ahead_ms
 
-    def free_time(self, device: str, measure: str, received: datetime) -> datetime:
-        """The receive time, moved to a microsecond that no earlier such reading of this measure has taken, in no process."""
-        key = (device, measure)
-        last = self._last.get(key)
+    def free_time(self, received: datetime) -> datetime:
+        """The receive time, moved to a microsecond that was not given out before, in no process."""
         time = received.replace(microsecond=received.microsecond // LANES * LANES + self._lane)
-        if last is not None and last >= time:
-            time = last + timedelta(microseconds=LANES)
-        self._last[key] = time
+        self._last = time = time if self._last < time else self._last + _STEP
         return time
+
+    def keep_free(self, received: datetime, readings: int) -> None:
+        """Leave room behind the last time given out: a message may later be found to hold so many readings more.
+
+        Not when the times given out run ahead of the clock already, for then they would never come back to it.
+        """
+        if self._last - received < _FAR_AHEAD:
+            self._last += readings * _STEP

@@ -21,10 +21,12 @@ from ingest.store import Attempt, Outcome, write
 from ioc.db.audit import newest_entry
 from ioc.db.context import all_context
 from ioc.db.devices import Sight, all_devices, changed_states, recover_sights
+from ioc.db.mappings import all_mappings, once_listened
 from ioc.db.migrate import pending
 from ioc.db.pool import Connection, Edition, connect, edition, translated
 from ioc.db.readings import committed
 from ioc.errors import StorageError
+from ioc.mapping import TopicMapping
 from ioc.service import Service, backoff, utc_now
 
 #: After a key came twice, batches are stored the careful way for so long.
@@ -57,6 +59,9 @@ class Committer:
         self.audited = 0
         #: What dialects remembered when the last process ended.
         self.context: list[tuple[str, bytes]] = []
+        #: What technicians have mapped, and every filter they ever listened to.
+        self.mappings: list[TopicMapping] = []
+        self.once_listened: set[str] = set()
 
     def open(self) -> bool:
         """Wait for the database and read the devices; False when told to stop before it came."""
@@ -72,6 +77,8 @@ class Committer:
                     self.audited = newest_entry(connection)
                     self.registry = Registry(all_devices(connection))
                     self.context = all_context(connection)
+                    self.mappings = all_mappings(connection)
+                    self.once_listened = once_listened(connection)
             except StorageError as error:
                 self._lost(error)
                 self._service.stopping.wait(next(waits))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import structlog
@@ -23,12 +23,21 @@ class Decoder:
         intake: takes what is decoded.
         dialects: asked in this order whose a topic is.
         most_bytes: larger payloads go to quarantine unread.
+        supplement: called with the topic when a message held values for which there is no measure, before they are refused.
     """
 
-    def __init__(self, intake: Intake, dialects: Iterable[Dialect], *, most_bytes: int) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        dialects: Iterable[Dialect],
+        *,
+        most_bytes: int,
+        supplement: Callable[[str, Intake], None] | None = None,
+    ) -> None:
         self._intake = intake
         self._dialects = tuple(dialects)
         self._most_bytes = most_bytes
+        self._supplement = supplement
         self._routes: dict[bytes, Route] = {}
         self._log = structlog.get_logger().bind(service="ingest")
 
@@ -51,9 +60,15 @@ class Decoder:
             except Exception as error:  # noqa: BLE001 - a fault of ours in one message must not stop the others
                 self._log.exception("decoder fault", topic=topic)
                 intake.fault(RejectedError("shape", f"the decoder failed: {error!r}"))
+            if intake.has_unknown and self._supplement is not None:
+                self._supplement(topic.decode("utf-8", "replace"), intake)
             if intake.is_faulty:
                 device, dialect = ("", "") if route is None else route[:2]
                 intake.end(topic.decode("utf-8", "replace"), device, dialect)
+
+    def forget_routes(self) -> None:
+        """Dialects take other topics than before."""
+        self._routes.clear()
 
     def _route(self, raw: bytes) -> Route:
         """Where a topic goes.

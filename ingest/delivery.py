@@ -6,6 +6,8 @@ only after our acknowledgement; so the deliveries that were committed are kept, 
 
 A message from the spool has two identities. Its place there tells whether it was committed before this process began to read the
 segment again. Its packet id tells whether the broker has delivered it again because our acknowledgement came to nothing.
+
+What is replayed from quarantine has its entry there, which says whether it still waits (`ingest.replay`).
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ def settle_deliveries(connection: Connection, batch: Batch) -> int:
 
     Must run inside the batch's transaction.
     """
-    undated = [origin for origin in sorted(batch.undated) if batch.messages[origin][2]]
+    undated = [origin for origin in sorted(batch.undated) if batch.messages[origin][2] and origin not in batch.replays]
     if not undated and not batch.marks:
         return 0
     keys_of = {origin: (batch.source(origin), batch.messages[origin][2]) for origin in undated}

@@ -56,10 +56,14 @@ class Filters(NamedTuple):
     """What a process subscribes to.
 
     Attributes:
+        share: what goes before a filter that several processes share.
+        bare: the filters of all dialects, without any share.
         standing: filter → whether its retained messages are wanted.
         unwanted: filters that the session may hold from another time, when the process shared its work otherwise.
     """
 
+    share: str
+    bare: tuple[str, ...]
     standing: dict[str, bool]
     unwanted: tuple[str, ...]
 
@@ -74,14 +78,17 @@ def filters(subscriptions: Iterable[Subscription], group: str, *, first: bool) -
     """
     standing: dict[str, bool] = {}
     known: list[str] = []
+    bare = []
     for one in subscriptions:
+        bare.append(one.filter)
         shared = f"$share/{group or GROUP}/{one.filter}"
         known += [one.filter, shared]
         if not group or one.reach == "every" or (one.reach == "first" and first):
             standing[one.filter] = one.retained
         elif one.reach == "shared":
             standing[shared] = one.retained
-    return Filters(standing, tuple(name for name in known if name not in standing))
+    unwanted = tuple(name for name in known if name not in standing)
+    return Filters(f"$share/{group}/" if group else "", tuple(bare), standing, unwanted)
 
 
 class Dialect(Protocol):

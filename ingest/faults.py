@@ -117,8 +117,8 @@ def _refuse(batch: Batch, errors: dict[int, str]) -> None:
     for origin, error in errors.items():
         topic, payload, _, _ = batch.messages[origin]
         batch.undated.add(origin)
-        batch.rejected_of.append(origin)
-        batch.rejected.append(
+        batch.reject(
+            origin,
             Rejected(
                 received=batch.received(origin),
                 topic=printable(topic.decode("utf-8", "replace")),
@@ -128,5 +128,5 @@ def _refuse(batch: Batch, errors: dict[int, str]) -> None:
                 detail=printable(error),
                 payload=payload[:MOST_KEPT],
                 size=len(payload),
-            )
+            ),
         )

@@ -6,15 +6,15 @@ A dialect knows a payload's format; what may be stored is decided here, once for
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from typing import Any, Final, NoReturn, cast, get_args
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple, NoReturn, cast, get_args
 
 import msgspec
 
 from ingest.batch import Batch, Sighting
 from ingest.clock import Clocks, device_time
 from ingest.jpeg import picture_size
-from ingest.message import Block, Outgoing, Raw
+from ingest.message import QUARANTINE, Block, Outgoing, Raw
 from ingest.quarantine import MOST_KEPT, printable
 from ingest.values import MEASURES_OF, RANGES_OF, number_of, shorten
 from ioc.catalog import EVENTS, KINDS, MEASURES, measure_named
@@ -25,8 +25,20 @@ from ioc.units import convert
 STATES: Final = frozenset(get_args(State))
 #: Faults of one message that are named in full; the rest are counted.
 _NAMED: Final = 8
+#: Readings that a message in quarantine may turn out to hold.
+_MOST_HELD: Final = 1000
 #: Devices whose discovery is remembered, so that it is written only when it changes.
 _MOST_MET: Final = 500_000
+
+
+class Unknown(NamedTuple):
+    """A value for which there is no measure, as its dialect told of it; `error` says so."""
+
+    error: RejectedError
+    device: str
+    stamp: Any
+    name: str
+    raw: Any
 
 
 class Intake:
@@ -50,11 +62,18 @@ class Intake:
         self._earliest = self._latest = 0.0
         self._origin = 0
         self._faults: dict[str, list[str]] = {}
+        self._unknown: list[Unknown] = []
+        self._replayed = False
+        self._free_times = 0
+        #: The first free receive time that a message took, and which message that was.
+        self._own: tuple[int, datetime] = (-1, self._received)
 
     def open(self, block: Block) -> None:
         """The messages that follow come from this block."""
         self.batch.open(block)
         self._received = block.received
+        self._replayed = block.source == QUARANTINE
+        self._free_times = 0
         self._earliest, self._latest = self._clocks.believed(block.received)
 
     def begin(self, message: Raw) -> None:
@@ -67,11 +86,15 @@ class Intake:
         """The message is done: what was wrong with it goes to quarantine, one entry for each reason."""
         payload = self.batch.messages[self._origin][1]
         self.batch.undated.add(self._origin)
+        for unknown in self.take_unknown():
+            self.fault(unknown.error)
+        received = self._own_time(payload)
         for reason, details in self._faults.items():
             more = f" (and {len(details) - _NAMED} more)" if len(details) > _NAMED else ""
-            self.batch.rejected.append(
+            self.batch.reject(
+                self._origin,
                 Rejected(
-                    received=self._received,
+                    received=received,
                     topic=printable(topic),
                     client=printable(client),
                     dialect=dialect,
@@ -79,19 +102,28 @@ class Intake:
                     detail=printable("; ".join(details[:_NAMED]) + more),
                     payload=payload[:MOST_KEPT],
                     size=len(payload),
-                )
+                ),
             )
-            self.batch.rejected_of.append(self._origin)
         self._faults = {}
 
     @property
     def is_faulty(self) -> bool:
         """Whether something was wrong with the message."""
-        return bool(self._faults)
+        return bool(self._faults or self._unknown)
+
+    @property
+    def has_unknown(self) -> bool:
+        """Whether the message held values for which there is no measure."""
+        return bool(self._unknown)
 
     def fault(self, error: RejectedError) -> None:
         """Something in the message is wrong; the rest of it goes on."""
         self._faults.setdefault(error.reason, []).append(error.detail)
+
+    def take_unknown(self) -> list[Unknown]:
+        """The values of the message for which there is no measure; who takes them answers for them."""
+        unknown, self._unknown = self._unknown, []
+        return unknown
 
     def telemetry(self, device: str, stamp: Any, values: Mapping[str, Any]) -> None:
         """Values a device measured at one time.
@@ -117,7 +149,7 @@ class Intake:
             if span is not None and type(raw) is float and span[0] <= raw <= span[1]:
                 value: float | None = raw
             else:
-                value = self._checked(kind, key, raw)
+                value = self._checked(device, kind, stamp, key, raw)
             if value is not None:
                 batch.readings.append(Reading(time, device, key, value, 0, received))
                 batch.readings_of.append(self._origin)
@@ -147,7 +179,7 @@ class Intake:
             try:
                 key, value = canonical(name, raw, unit)
             except RejectedError as error:
-                self.fault(error)
+                self._refuse(error, device, stamp, name, raw)
             else:
                 if key in values and values[key] != value:
                     self.fault(
@@ -166,10 +198,10 @@ class Intake:
             if spoke and not self.redelivered:
                 self.batch.seen[device].speaks = True
             kind = self.kinds.get(device, "")
+            time = self._free_time()
             for key, raw in values.items():
-                value = self._checked(kind, key, raw)
+                value = self._checked(device, kind, None, key, raw)
                 if value is not None:
-                    time = self._clocks.free_time(device, key, self._received)
                     self.batch.readings.append(Reading(time, device, key, value, Quality.NO_TIME, self._received))
                     self.batch.readings_of.append(self._origin)
                     self.batch.undated.add(self._origin)
@@ -213,7 +245,7 @@ class Intake:
         if time is self._received:
             self.batch.undated.add(self._origin)
         if stamp is None:  # of several that were read in one block none may take the place of another
-            time = self._clocks.free_time(device, f"{kind} {source}", self._received)
+            time = self._free_time()
         clean = {printable(str(key)): printable(item) if isinstance(item, str) else item for key, item in data.items()}
         self.batch.events.append(Event(time, device, kind, printable(source, 200), clean, self._received))
         self.batch.events_of.append(self._origin)
@@ -282,8 +314,9 @@ class Intake:
         self.wanted = {name: retained for name, retained in self.wanted.items() if name != topic}
 
     def send(self, message: Outgoing) -> None:
-        """Publish something in answer, once what is in hand is committed."""
-        self.batch.outgoing.append(message)
+        """Publish something in answer, once what is in hand is committed; what lay in quarantine is not answered any more."""
+        if not self._replayed:
+            self.batch.outgoing.append(message)
 
     def state(self, device: str, stamp: Any, state: Any, reason: str) -> None:
         """A device, or its last will, says how it is. A last will has no time (`stamp` None): it is true when it comes.
@@ -354,19 +387,49 @@ class Intake:
     def take(self) -> Batch:
         """The batch as it is; the next message begins a new one."""
         batch, self.batch = self.batch, Batch()
+        self._own = (-1, self._received)
         return batch
 
     def _clock_off(self, device: str, kind: str, time: datetime, values: Mapping[str, Any]) -> None:
         """Values with a time that is not believed are stored at their receive time; the device's own stays their identity."""
+        free = self._free_time()
         for key, raw in values.items():
-            value = self._checked(kind, key, raw)
+            value = self._checked(device, kind, time.timestamp() * 1000, key, raw)
             if value is not None:
-                free = self._clocks.free_time(device, key, self._received)
                 reading = Reading(free, device, key, value, Quality.CLOCK_OFF, self._received)
                 self.batch.clock_off.append((reading, time))
                 self.batch.clock_off_of.append(self._origin)
 
-    def _checked(self, kind: str, key: str, raw: Any) -> float | None:
+    def _free_time(self) -> datetime:
+        """A receive time that is this message's alone, the next one at each call.
+
+        A message that comes from quarantine gets those it got before, so that what of it was stored then is not stored again.
+        """
+        if self._replayed:
+            time = self._received + timedelta(microseconds=self._free_times)
+            self._free_times += 1
+        else:
+            time = self._clocks.free_time(self._received)
+        if self._own[0] != self._origin:
+            self._own = (self._origin, time)
+        return time
+
+    def _own_time(self, payload: bytes) -> datetime:
+        """The first of those times, by which the message is known in quarantine; room is left for what it may still hold."""
+        if self._own[0] != self._origin:
+            self._free_time()
+        if not self._replayed:
+            self._clocks.keep_free(self._received, min(payload.count(b","), _MOST_HELD))
+        return self._own[1]
+
+    def _refuse(self, error: RejectedError, device: str, stamp: Any, name: str, raw: Any) -> None:
+        """A value is wrong; when it is that there is no measure for it, somebody may still know one."""
+        if error.reason == "measure":
+            self._unknown.append(Unknown(error, device, stamp, name, raw))
+        else:
+            self.fault(error)
+
+    def _checked(self, device: str, kind: str, stamp: Any, key: str, raw: Any) -> float | None:
         """The value of a measure; None when something is wrong, which is noted."""
         measure = MEASURES_OF[kind].get(key)
         try:
@@ -374,7 +437,7 @@ class Intake:
                 _refuse_measure(kind, key)
             return number_of(measure, raw)
         except RejectedError as error:
-            self.fault(error)
+            self._refuse(error, device, stamp, key, raw)
             return None
 
     def _believed(self, device: str, time: datetime) -> datetime:
@@ -387,10 +450,15 @@ class Intake:
 
     def _heard(self, device: str) -> None:
         """Note that the device was heard of, without a time of its own."""
-        self.batch.seen.setdefault(device, Sighting(self._received)).received = self._received
+        sighting = self.batch.seen.setdefault(device, Sighting(self._received))
+        if not self._replayed:
+            sighting.received = self._received
 
     def _sight(self, device: str, stamp_ms: float) -> None:
         """Note that the device was heard of, and its clock."""
+        if self._replayed:  # that was then, and says nothing of now
+            self._heard(device)
+            return
         sighting = self.batch.seen.get(device)
         if sighting is None:
             sighting = self.batch.seen[device] = Sighting(self._received)

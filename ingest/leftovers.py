@@ -30,7 +30,7 @@ class Leftovers:
     def __init__(self, service: Service, inbox: Inbox, filters: Filters, processes: int, links: list[Link]) -> None:
         self._service = service
         self._inbox = inbox
-        self._unwanted = Filters({}, (*filters.standing, *filters.unwanted))
+        self._unwanted = Filters("", (), {}, (*filters.standing, *filters.unwanted))
         self._processes = processes
         self._links = links
 

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from itertools import count
@@ -92,10 +92,10 @@ class Link:
         self._client_id = client_id
         self._filters = filters
         self._leaving_after_s = leaving_after_s
-        #: Filters asked for beside those, and what the broker was last told of them.
+        #: Filters asked for beside those, what the broker was last told of them, and those that its session may still hold.
         self._wanted: dict[str, bool] = {}
-        self._given: Mapping[str, bool] = {}
         self._listening: dict[str, bool] = {}
+        self._gone: set[str] = set()
         self._asked: dict[int | None, list[str]] = {}
         #: Filters of which retained messages are wanted over this connection.
         self._retained: set[str] = set()
@@ -129,16 +129,33 @@ class Link:
         self._acks.append((generation, mids))
         self._rouse()
 
-    def listen(self, wanted: Mapping[str, bool]) -> None:
-        """Also take these topics (filter → whether its retained message is wanted), and no longer those asked for before."""
-        if wanted is not self._given:
-            self._given = wanted
-            self._wanted = {
-                name: retained
-                for name, retained in wanted.items()
-                if not any(covers(known, name) for known in self._filters.standing)
-            }
+    def listen(self, wanted: Mapping[str, bool], shared: Iterable[str] = ()) -> None:
+        """Also take these topics, and no longer those asked for before.
+
+        Args:
+            wanted: filters, each with whether its retained message is wanted.
+            shared: filters that several processes share, without what is retained.
+        """
+        names = {**dict.fromkeys(shared, False), **wanted}
+        wide = [name for name in names if "+" in name or name.endswith("#")]
+        asked = {
+            name if name in wanted else self._filters.share + name: retained
+            for name, retained in names.items()
+            # What another filter brings too would arrive twice.
+            if not any(covers(known, name) for known in self._filters.bare)
+            and (retained or not any(other != name and covers(other, name) for other in wide))
+        }
+        if asked != self._wanted:
+            self._gone = (self._gone | self._wanted.keys()) - asked.keys()
+            self._wanted = asked
             self._rouse()
+
+    def forget(self, filters: Iterable[str]) -> None:
+        """Have the broker's session, which may be older than this process, forget filters that are not wanted now."""
+        named = {
+            share + name for name in filters for share in ("", self._filters.share) if name not in self._filters.bare
+        }
+        self._gone |= named - self._wanted.keys()
 
     def publish(self, message: Outgoing, *, within_s: float = inf, done: Done = _forget) -> None:
         """Have a message published at QoS 1, from any thread; while the broker is away it waits.
@@ -324,6 +341,9 @@ class Link:
         self._taken_up = True
         self._read_at = time.monotonic()
         self._listening = dict(self._wanted)
+        gone = sorted(self._gone)
+        for at in range(0, len(gone), _MOST_FILTERS):
+            client.unsubscribe(gone[at : at + _MOST_FILTERS])
         wanted = self._filters.standing | self._listening
         self._subscribe({name: retained and not again for name, retained in wanted.items()})
 

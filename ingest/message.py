@@ -12,6 +12,8 @@ Raw = tuple[bytes, bytes, int, bool]
 
 #: What a message takes in memory beside its bytes.
 OVERHEAD: Final = 250
+#: Source of blocks of one message that lay in quarantine and is decoded again; its packet id is its id there.
+QUARANTINE: Final = "quarantine"
 
 
 class Block(NamedTuple):

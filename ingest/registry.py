@@ -48,7 +48,9 @@ class Sights:
             # Of all the messages since the last write the one that was least delayed tells the clock best.
             if earlier is not None and earlier.ahead_s is not None and (ahead is None or ahead < earlier.ahead_s):
                 ahead = earlier.ahead_s
-            self._waiting[key] = Sight(key, sighting.received, ahead)
+            # What is replayed from quarantine was heard of long ago.
+            last = sighting.received if earlier is None else max(sighting.received, earlier.seen)
+            self._waiting[key] = Sight(key, last, ahead)
 
     def due(self, *, everything: bool = False) -> list[Sight]:
         """What should be written now."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from ingest.batch import Batch
@@ -26,7 +26,8 @@ from ingest.committer import PATIENCE_S, Committer
 from ingest.decode import Decoder
 from ingest.detour import Detour
 from ingest.dialect import GROUP, filters
-from ingest.dialects import all_dialects
+from ingest.dialects import all_dialects, standing_filters
+from ingest.dialects.mapped import Mapped
 from ingest.entries import Entries
 from ingest.errands import Errands
 from ingest.identity import Identity, identity
@@ -34,14 +35,17 @@ from ingest.inbox import Inbox
 from ingest.intake import Intake
 from ingest.leftovers import Leftovers
 from ingest.link import Link
+from ingest.mappings import Mappings
 from ingest.message import Block
 from ingest.metrics import QUEUE
 from ingest.publisher import Publisher
 from ingest.registry import Sights
+from ingest.replay import Replays
 from ingest.spool import Spool, spool_of, spool_root
 from ingest.store import Outcome
 from ioc.errors import IocError
 from ioc.live import Live
+from ioc.mapping import TopicMapping
 from ioc.service import Service, utc_now
 from ioc.settings import Settings
 
@@ -85,11 +89,16 @@ class Ingest:
         self._intake = Intake(
             {}, Clocks(ahead_s=settings.clock_ahead_s, behind_s=settings.clock_behind_s, lane=who.number)
         )
-        self._decoder = Decoder(self._intake, dialects, most_bytes=settings.max_payload_bytes)
+        self._mapped = next(dialect for dialect in dialects if isinstance(dialect, Mapped))
+        self._decoder = Decoder(
+            self._intake, dialects, most_bytes=settings.max_payload_bytes, supplement=self._mapped.supplement
+        )
         # Encoders of their own: what dialects learn belongs to the decoding thread.
         commander = Commander(service, all_dialects(), self._link.publish, self._publisher.tell)
         self._entries = Entries(self.apply)
-        self._errands = Errands(service, (commander, self._entries))
+        self._replays = Replays(self._inbox)
+        mappings = Mappings(standing_filters(dialects), self._map)
+        self._errands = Errands(service, (commander, self._entries, mappings, self._replays))
         self._recalled = threading.Event()
         self._detour: Detour | None = None
         if spool is not None:
@@ -207,12 +216,19 @@ class Ingest:
         messages = [(topic.encode(), payload, 0, True) for topic, payload in self._committer.context]
         self._decoder.decode(Block(0, utc_now(), messages, 0))
         self._intake.take()  # what they brought is stored already
-        self._listen()
+        self._map(self._committer.mappings)
+        self._link.forget(self._committer.once_listened)
+
+    def _map(self, mappings: Iterable[TopicMapping]) -> None:
+        """Work with these mappings from now on."""
+        with self._changed:
+            self._mapped.use(mappings)
+            self._decoder.forget_routes()
+            self._listen()
 
     def _listen(self) -> None:
-        """Take the topics that dialects have asked for; they were told of them by what the first process alone reads."""
-        if self._is_first:
-            self._link.listen(self._intake.wanted)
+        """Take the topics that dialects were told of, by what the first process alone reads, and those that are mapped."""
+        self._link.listen(self._intake.wanted if self._is_first else {}, self._mapped.wanted)
 
     def _decode(self) -> None:
         while True:
@@ -224,9 +240,11 @@ class Ingest:
             with self._changed:
                 while self._is_full() and self._fault is None:
                     self._changed.wait()
+                before = self._intake.wanted
                 self._decoder.decode(block)
+                if self._intake.wanted is not before:
+                    self._listen()
                 self._changed.notify_all()
-            self._listen()
         with self._changed:
             self._decoded = True
             self._changed.notify_all()
@@ -262,6 +280,7 @@ class Ingest:
                 self._acknowledge(generation, mids)
         for message in batch.outgoing:
             self._link.publish(message)
+        self._replays.done(batch.fed)
         self._stored += outcome.stored
         self._rejected += sum(outcome.rejected.values())
         self._publisher.add(outcome, batch.frames)

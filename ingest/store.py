@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from ingest.batch import Batch
 from ingest.delivery import settle_deliveries
 from ingest.dialects.native import NAME
-from ingest.quarantine import store_rejected
 from ingest.registry import Registry
+from ingest.replay import lock_replays, settle_replays
 from ioc.db.commands import settle_answers
 from ioc.db.context import store_context
 from ioc.db.devices import (
@@ -29,6 +29,7 @@ from ioc.db.devices import (
 )
 from ioc.db.events import store_events
 from ioc.db.pool import Connection, Edition
+from ioc.db.quarantine import count, store_rejected
 from ioc.db.readings import admit_clock_off, begin_writing, newest_of, store_readings
 from ioc.geo import ward_at
 from ioc.model import Command, Device, DeviceState, Reading
@@ -96,6 +97,7 @@ def write(
         writing = begin_writing(connection, on)
         attempt.xid = writing.xid
         repeated = settle_deliveries(connection, batch)
+        entries = lock_replays(connection, batch)
         devices = _write_devices(connection, batch, registry)
         # What a last will means depends on the state it meets, and another process may have written that since we looked.
         of_wills = {batch.states[place].device for place in batch.unstamped}
@@ -109,7 +111,10 @@ def write(
             readings = readings + admitted
         newest = newest_of(readings)
         stored = store_readings(connection, readings, writing.watermark, newest, all_new=all_new)
-        store_rejected(connection, batch.rejected)
+        counted = store_rejected(connection, batch.rejected)
+        moved, replayed = settle_replays(connection, batch, entries)
+        counted.update(moved)
+        count(connection, counted, replayed)
         store_sights(connection, list(sights))
         commands = settle_answers(connection, batch.answers)
         offered = len(batch.readings) + len(batch.clock_off)

@@ -65,9 +65,22 @@ def test_believed_spans_the_settings() -> None:
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=50))
 def test_free_time_never_meets(steps: list[int]) -> None:
-    """Receive times given to one measure are all different, also when our clock steps back."""
+    """Receive times given out are all different, also when our clock steps back."""
     clocks, received, given_out = Clocks(ahead_s=1, behind_s=1), NOON, []
     for step in steps:
         received += timedelta(microseconds=step)
-        given_out.append(clocks.free_time("d", "pm25", received))
+        given_out.append(clocks.free_time(received))
     assert len(set(given_out)) == len(given_out)
+
+
+def test_keep_free_leaves_room_and_comes_back() -> None:
+    """Room is left behind a time; a flood that asks for much of it does not carry the times away from the clock."""
+    clocks = Clocks(ahead_s=1, behind_s=1)
+    first = clocks.free_time(NOON)
+    clocks.keep_free(NOON, 40)
+    assert clocks.free_time(NOON) == first + timedelta(microseconds=41)
+    for _ in range(5000):
+        clocks.free_time(NOON)
+        clocks.keep_free(NOON, 1000)
+    assert clocks.free_time(NOON) < NOON + timedelta(seconds=1.1)
+    assert clocks.free_time(NOON + timedelta(seconds=2)) == NOON + timedelta(seconds=2)

@@ -9,7 +9,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.quarantine import printable, store_rejected
+from ingest.quarantine import printable
+from ioc.db.quarantine import store_rejected
 from ioc.model import Rejected
 from tests.fix_stack import Database
 

@@ -1,0 +1,130 @@
+"""The dialect that technicians write as data: topics of the enabled mappings, payloads read with them (`ioc.mapping`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import structlog
+
+from ingest.dialect import Route, Subscription
+from ingest.intake import Intake
+from ingest.message import Outgoing
+from ingest.payload import leniently
+from ioc.errors import CommandError, RejectedError
+from ioc.json_path import PathError
+from ioc.mapped import PREFIX, Entry, Reader, value_of
+from ioc.mapping import IGNORE, TopicMapping, supplements
+from ioc.model import Device, Discovery
+from ioc.topics import matches, overlap
+
+NAME: Final = "mapped"
+#: Devices of which it was told that they are there.
+_MOST_MET: Final = 500_000
+
+
+class Mapped:
+    """Decodes what mappings speak for, after every other dialect was asked whether the topic is its own.
+
+    Args:
+        standing: topic filters of those others, with the dialect of each.
+
+    Attributes:
+        wanted: topic filters to listen to.
+    """
+
+    name = NAME
+    prefix = PREFIX
+    subscriptions: Sequence[Subscription] = ()
+
+    def __init__(self, standing: Mapping[str, str] | None = None) -> None:
+        self._standing = dict(standing or {})
+        self._own: list[Reader] = []
+        self._supplements: list[Reader] = []
+        self._met: set[str] = set()
+        self.wanted: frozenset[str] = frozenset()
+
+    def use(self, mappings: Iterable[TopicMapping]) -> None:
+        """Work with these from now on; one that cannot be used is left out and logged, for the others are needed."""
+        self._own, self._supplements, wanted = [], [], set()
+        self._met.clear()
+        for mapping in mappings:
+            if not mapping.enabled:
+                continue
+            try:
+                reader = Reader(mapping)
+            except PathError as error:
+                structlog.get_logger().error("mapping left out", mapping=mapping.name, why=str(error))
+                continue
+            if supplements(mapping.filter, self._standing):
+                self._supplements.append(reader)
+                continue
+            self._own.append(reader)
+            if any(overlap(mapping.filter, standing) for standing in self._standing):
+                # A dialect has come since that takes some of its topics; its messages arrive for that dialect as it is.
+                structlog.get_logger().error("mapping overlaps a dialect", mapping=mapping.name, filter=mapping.filter)
+            else:
+                wanted.add(mapping.filter)
+        self.wanted = frozenset(wanted)
+
+    def route(self, topic: str) -> Route | None:
+        """Where a message of that topic goes."""
+        reader = _speaking(self._own, topic)
+        return None if reader is None else Route(reader.device_of(topic), NAME, partial(self._decode, reader, topic))
+
+    def light(self, device: Device, level: float, order: int) -> Sequence[Outgoing]:
+        """Mappings read alone."""
+        del level, order
+        raise CommandError(f"{device.id}: a mapping says how to read a device, not how to command it")
+
+    def supplement(self, topic: str, intake: Intake) -> None:
+        """Take the values of a built-in dialect's message that have no measure, where a mapping knows better.
+
+        Also a mapping that was on its own before a dialect learnt of its topics (from a device's configuration) helps out so.
+        """
+        reader = _speaking((*self._supplements, *self._own), topic)
+        if reader is None:
+            return
+        for unknown in intake.take_unknown():
+            item = reader.item_named(unknown.name)
+            if item is None:
+                intake.fault(unknown.error)
+            elif item.measure != IGNORE:
+                try:
+                    value = value_of(item, unknown.raw)
+                    intake.measured(unknown.device, unknown.stamp, [(item.measure, value, "")])
+                except RejectedError as error:
+                    intake.fault(error)
+
+    def _decode(self, reader: Reader, topic: str, device: str, payload: bytes, intake: Intake) -> None:
+        del device
+        mapping = reader.mapping
+        if not mapping.items:
+            raise RejectedError("mapping", f"mapping {mapping.name!r} listens here and names no values yet")
+        found = reader.read(topic, leniently(payload))
+        for fault in found.faults:
+            intake.fault(fault)
+        for entry in found.entries:
+            self._discover(entry, mapping, intake)
+            try:
+                values = [(item.measure, value, "") for item, value in entry.values]
+                intake.measured(entry.device, entry.stamp, values)
+            except RejectedError as error:
+                intake.fault(error)
+        # Measures that the kind of its device does not report: here nobody knows better.
+        for unknown in intake.take_unknown():
+            intake.fault(unknown.error)
+
+    def _discover(self, entry: Entry, mapping: TopicMapping, intake: Intake) -> None:
+        # Once a device: two mappings that feed one would else take turns in telling something new of it.
+        if entry.device in self._met:
+            return
+        if len(self._met) >= _MOST_MET:
+            self._met.clear()
+        self._met.add(entry.device)
+        intake.discover(Discovery(entry.device, NAME, entry.name, mapping.kind, attrs={"mapping": mapping.name}))
+
+
+def _speaking(readers: Iterable[Reader], topic: str) -> Reader | None:
+    return next((reader for reader in readers if matches(reader.mapping.filter, topic)), None)
