@@ -123,12 +123,12 @@ def ask(
         )
         rows = connection.execute(
             (
-                f"WITH some AS (SELECT received, id, {_CUT} AS cut FROM quarantine WHERE {where} AND replay IS NULL"  # noqa: S608
+                f"WITH chosen AS (SELECT received, id, {_CUT} AS cut FROM quarantine WHERE {where} AND replay IS NULL"  # noqa: S608
                 " AND outcome IN ('', 'refused') ORDER BY received, id LIMIT %(limit)s FOR UPDATE),"
-                " marked AS (UPDATE quarantine AS one SET replay = CASE WHEN some.cut THEN NULL ELSE %(replay)s END,"
-                " outcome = CASE WHEN some.cut THEN 'cut' ELSE one.outcome END,"
-                " settled = CASE WHEN some.cut THEN now() ELSE one.settled END"
-                " FROM some WHERE one.received = some.received AND one.id = some.id RETURNING some.cut)"
+                " marked AS (UPDATE quarantine AS one SET replay = CASE WHEN chosen.cut THEN NULL ELSE %(replay)s END,"
+                " outcome = CASE WHEN chosen.cut THEN 'cut' ELSE one.outcome END,"
+                " settled = CASE WHEN chosen.cut THEN now() ELSE one.settled END"
+                " FROM chosen WHERE one.received = chosen.received AND one.id = chosen.id RETURNING chosen.cut)"
                 " SELECT cut, count(*) FROM marked GROUP BY cut"
             ).encode(),
             values | {"limit": MOST, "replay": replay.id},

@@ -1,0 +1,242 @@
+"""The dialect of the technicians' mappings: pure, up to the batch."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.batch import Batch
+from ingest.clock import Clocks
+from ingest.decode import Decoder
+from ingest.dialects.mapped import Mapped
+from ingest.dialects.native import Native
+from ingest.intake import Intake
+from ingest.message import QUARANTINE, Block
+from ioc.errors import CommandError
+from ioc.mapping import Item, TopicMapping
+from ioc.model import REASONS, Device, Quality
+from tests.ioc.test_mapped import MAPPINGS, SHAPED
+from tests.ioc.test_mapping import make_mapping
+
+RECEIVED = datetime(2026, 7, 1, 12, tzinfo=UTC)
+NOW_MS = round(RECEIVED.timestamp() * 1000)
+STANDING = {"ioc/+/telemetry": "native"}
+
+
+class Desk:
+    """A decoder with mappings."""
+
+    def __init__(self, *mappings: TopicMapping, kinds: dict[str, str] | None = None) -> None:
+        self.mapped = Mapped(STANDING)
+        self.mapped.use(mappings)
+        self.intake = Intake(kinds or {}, Clocks(ahead_s=300, behind_s=86_400))
+        dialects = [Native(frozenset({"map"})), self.mapped]
+        self.decoder = Decoder(self.intake, dialects, most_bytes=200_000, supplement=self.mapped.supplement)
+
+    def map(self, *mappings: TopicMapping) -> None:
+        """Work with these from now on, as ingest does when mappings change."""
+        self.mapped.use(mappings)
+        self.decoder.forget_routes()
+
+    def decode(self, *messages: tuple[str, Any], replayed_at: datetime | None = None) -> Batch:
+        """The batch that these messages make, one block of all of them, or each from quarantine."""
+        raw = [
+            (topic.encode(), payload if isinstance(payload, bytes) else json.dumps(payload).encode(), number, False)
+            for number, (topic, payload) in enumerate(messages, 1)
+        ]
+        if replayed_at is None:
+            self.decoder.decode(Block(1, RECEIVED, raw, 1))
+        else:
+            for number, one in enumerate(raw):
+                at = replayed_at + timedelta(microseconds=number)
+                self.decoder.decode(Block(0, at, [one], 0, QUARANTINE))
+        return self.intake.take()
+
+
+def stored(batch: Batch) -> list[tuple[str, str, float, int]]:
+    return [(one.device, one.measure, one.value, one.quality) for one in batch.readings]
+
+
+def reasons(batch: Batch) -> list[str]:
+    return [one.reason for one in batch.rejected]
+
+
+def test_mapped_message_becomes_readings() -> None:
+    """The device is discovered once, its values are stored at their receive time."""
+    desk = Desk(make_mapping(kind="air_station"))
+    batch = desk.decode(("garden/bed-3/air", {"t": 24.5, "rh": 60}), ("garden/bed-3/air", {"t": 24.6}))
+    assert stored(batch) == [
+        ("map.bed-3", "temperature", 24.5, Quality.NO_TIME),
+        ("map.bed-3", "relativeHumidity", 0.6, Quality.NO_TIME),
+        ("map.bed-3", "temperature", 24.6, Quality.NO_TIME),
+    ]
+    assert not batch.rejected
+    (met,) = batch.discovered.values()
+    assert (met.device, met.dialect, met.kind, met.name) == ("map.bed-3", "mapped", "air_station", "bed-3")
+    assert not desk.decode(("garden/bed-3/air", {"t": 24.5})).discovered
+
+
+def test_mapped_message_with_its_own_time() -> None:
+    """A time that is believed is the reading's; one that is not is kept as the device's."""
+    desk = Desk(make_mapping(time_path="ts", time_format="epoch_s"))
+    batch = desk.decode(("garden/x/air", {"t": 1, "ts": NOW_MS / 1000 - 60}), ("garden/x/air", {"t": 1, "ts": 0}))
+    (reading,) = batch.readings
+    assert (reading.time, reading.quality) == (RECEIVED - timedelta(seconds=60), Quality.GOOD)
+    ((off, device_time),) = batch.clock_off
+    assert (off.quality, device_time) == (Quality.CLOCK_OFF, datetime(1970, 1, 1, tzinfo=UTC))
+
+
+def test_mapping_without_values_keeps_samples() -> None:
+    """What comes where one only listens lies in quarantine, whatever it is."""
+    batch = Desk(make_mapping(items=(), device="")).decode(("garden/x/air", {"t": 1}), ("garden/y/air", b"\xff\0"))
+    assert reasons(batch) == ["mapping", "mapping"]
+    assert [one.dialect for one in batch.rejected] == ["mapped", "mapped"]
+    assert len({one.received for one in batch.rejected}) == 2
+    assert not batch.seen
+
+
+def test_mapping_that_is_disabled_or_gone_takes_nothing() -> None:
+    """Its topic is nobody's again, also where the route was known."""
+    desk = Desk(make_mapping())
+    assert desk.mapped.wanted == {"garden/+/air"}
+    assert stored(desk.decode(("garden/x/air", {"t": 1})))
+    desk.map(make_mapping(enabled=False))
+    assert desk.mapped.wanted == frozenset()
+    assert reasons(desk.decode(("garden/x/air", {"t": 1}))) == ["topic"]
+
+
+def test_mapping_is_not_in_the_way_of_a_dialect() -> None:
+    """A filter that overlaps a built-in dialect's is not listened to beside it, and its devices keep their names."""
+    desk = Desk(make_mapping(filter="+/x/telemetry"), make_mapping(filter="a/b", device="{a..b"))
+    assert desk.mapped.wanted == frozenset()
+    batch = desk.decode(("ioc/x/telemetry", {"ts": NOW_MS, "values": {"pm25": 1.0}}), ("ioc/map.x/telemetry", b"{}"))
+    assert stored(batch) == [("x", "pm25", 1.0, 0)]
+    assert reasons(batch) == ["device"]
+
+
+def test_mapped_value_that_its_kind_does_not_report() -> None:
+    """A person has said what the device is; then the mapping must fit it."""
+    desk = Desk(make_mapping(), kinds={"map.x": "waste_bin"})
+    batch = desk.decode(("garden/x/air", {"t": 20, "rh": 50}))
+    assert stored(batch) == [("map.x", "temperature", 20.0, Quality.NO_TIME)]
+    assert reasons(batch) == ["measure"]
+
+
+SUPPLEMENT = TopicMapping(
+    "thêm",
+    "ioc/air/telemetry",
+    items=(
+        Item("values.tvoc", "pm10", scale=2),
+        Item("values.fw", "ignore"),
+        Item("values.hot", "temperature", unit="°F"),
+    ),
+)
+
+
+def test_supplement_takes_what_the_dialect_cannot() -> None:
+    """Named values are stored beside the dialect's own, at their time; ignored ones vanish; others are refused as before."""
+    batch = Desk(SUPPLEMENT).decode(
+        ("ioc/air/telemetry", {"ts": NOW_MS, "values": {"pm25": 5.0, "tvoc": 11, "fw": "1.2", "odd": 1, "hot": 86}})
+    )
+    assert stored(batch) == [("air", "pm25", 5.0, 0), ("air", "pm10", 22.0, 0), ("air", "temperature", 30.0, 0)]
+    assert {reading.time for reading in batch.readings} == {RECEIVED}
+    assert [(one.reason, one.detail) for one in batch.rejected] == [("measure", "'odd': not in the catalogue")]
+    assert not batch.discovered
+
+
+def test_supplement_leaves_other_topics_and_other_faults_alone() -> None:
+    """It takes values without a measure, on its topics."""
+    desk = Desk(SUPPLEMENT)
+    other = desk.decode(("ioc/other/telemetry", {"ts": NOW_MS, "values": {"fw": 1}}))
+    assert reasons(other) == ["measure"]
+    wrong = desk.decode(("ioc/air/telemetry", {"ts": NOW_MS, "values": {"pm25": "x", "fw": 1, "tvoc": "much"}}))
+    assert sorted(reasons(wrong)) == ["value"]
+    assert "pm25" in wrong.rejected[0].detail
+    assert "pm10" in wrong.rejected[0].detail
+
+
+def test_supplement_of_a_measure_its_kind_does_not_report() -> None:
+    """The kind of the device stays in force."""
+    batch = Desk(SUPPLEMENT, kinds={"air": "streetlight"}).decode(
+        ("ioc/air/telemetry", {"ts": NOW_MS, "values": {"tvoc": 1, "powerConsumption": 40}})
+    )
+    assert stored(batch) == [("air", "powerConsumption", 40.0, 0)]
+    assert reasons(batch) == ["measure"]
+
+
+def test_supplement_of_a_wrong_clock() -> None:
+    """The value keeps the device's time as its identity, as those beside it do."""
+    batch = Desk(SUPPLEMENT).decode(("ioc/air/telemetry", {"ts": 1000, "values": {"pm25": 5.0, "tvoc": 11}}))
+    assert [(one.measure, at.timestamp()) for one, at in batch.clock_off] == [("pm25", 1.0), ("pm10", 1.0)]
+
+
+def test_replayed_message_has_the_times_it_had() -> None:
+    """Of a message without a time, what was stored at first has the same key when it is decoded again."""
+    desk = Desk(make_mapping(items=(Item("t", "temperature"),)))
+    messages = [("garden/x/air", {"t": n, "new": n}) for n in range(3)]
+    first = desk.decode(*messages)
+    assert reasons(first) == ["measure"] * 3
+    desk.map(make_mapping(items=(Item("t", "temperature"), Item("new", "pm25"))))
+    for rejected, message, reading in zip(first.rejected, messages, first.readings, strict=True):
+        again = desk.decode(message, replayed_at=rejected.received)
+        assert (again.readings[0].time, again.readings[0].value) == (reading.time, reading.value)
+        assert again.readings[1].time == reading.time
+        assert not again.rejected
+        assert again.acks == {}
+        assert again.seen["map.x"].fresh is None
+
+
+def test_replayed_lists_never_meet() -> None:
+    """Elements of lists that came in one block and were refused as a whole are all different when they are decoded again."""
+    desk = Desk()
+    payload = {"s": [{"t": n} for n in range(20)]}
+    first = desk.decode(*[("garden/x/air", payload)] * 5)
+    desk.map(make_mapping(items=(Item("s[*].t", "temperature"),)))
+    times = [
+        reading.time
+        for rejected in first.rejected
+        for reading in desk.decode(("garden/x/air", payload), replayed_at=rejected.received).readings
+    ]
+    assert len(set(times)) == 100
+
+
+def test_replayed_message_refused_again_is_no_new_entry() -> None:
+    """It stays the one that it is, and is not told to the sender."""
+    desk = Desk()
+    batch = desk.decode(("garden/x/air", {"t": 1}), replayed_at=RECEIVED)
+    assert not batch.rejected
+    assert [one.reason for one in batch.again[0]] == ["topic"]
+    assert batch.replays == {0: (RECEIVED, 1)}
+    batch.drop({0})
+    assert (batch.replays, batch.again, batch.fed) == ({}, {}, [1])
+
+
+def test_mapped_device_takes_no_commands() -> None:
+    """A mapping says how to read alone."""
+    device = Device(
+        "map.x", "streetlight", "x", None, None, "", "", "mapped", "", {}, "new", "unknown", None, "", None, None
+    )
+    with pytest.raises(CommandError, match="not how to command"):
+        Mapped().light(device, 1.0, 1)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(MAPPINGS, max_size=2),
+    st.binary(max_size=60) | SHAPED.map(lambda value: json.dumps(value).encode()),
+    st.sampled_from(["garden/x/air", "garden/\0/air", "ioc/air/telemetry", "garden/\ud7ff/air"]),
+    st.booleans(),
+)
+def test_decode_anything_mapped(mappings: list[TopicMapping], payload: bytes, topic: str, again: bool) -> None:
+    """No payload and no mapping raises; what is not taken has a known reason."""
+    batch = Desk(*mappings).decode((topic, payload), replayed_at=RECEIVED if again else None)
+    said = batch.rejected + [one for rejected in batch.again.values() for one in rejected]
+    assert {one.reason for one in said} <= set(REASONS)
+    assert not any("the decoder failed" in one.detail for one in said)
+    times = [(one.device, one.measure, one.time) for one in [*batch.readings, *(one for one, _ in batch.clock_off)]]
+    assert len(set(times)) == len(times) or any(mapping.time_format != "none" for mapping in mappings)
