@@ -159,7 +159,8 @@ def _plain(mapping: TopicMapping | None) -> dict[str, Any] | None:
     if mapping is None:
         return None
     body: dict[str, Any] = msgspec.to_builtins(mapping)
-    return {name: value for name, value in body.items() if name not in ("id", "version", "who", "changed")}
+    kept = {name: value for name, value in body.items() if name not in ("id", "version", "who", "changed")}
+    return {**kept, "items": list(body["items"])}
 
 
 def _mapping(*row: Any) -> TopicMapping:

@@ -98,6 +98,7 @@ def retain(connection: Connection, settings: Settings, now: datetime) -> int:
         "event": settings.retention_readings_days,
         "detection": settings.retention_detections_days,
         "quarantine": settings.retention_quarantine_days,
+        "quarantine_hour": settings.retention_quarantine_days,
     }
     dropped = 0
     with translated():
