@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from typing import Annotated, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from dashboards.origin import same_origin
+from dashboards.quarantine_acts import Mapping, Replay, StopReplay, Switch
 from dashboards.room import Room
 from ioc.alarms import actions
 from ioc.alarms.actions import SHELVE_AT_MOST
@@ -124,7 +126,14 @@ class Register(Entry, frozen=True, forbid_unknown_fields=True):
         return register(connection, who, self)
 
 
-ACTS: Final[dict[str, type[Acknowledge | Shelve | Unshelve | Note | Close | Light | Register]]] = {
+ACTS: Final[
+    dict[
+        str,
+        type[
+            Acknowledge | Shelve | Unshelve | Note | Close | Light | Register | Mapping | Switch | Replay | StopReplay
+        ],
+    ]
+] = {
     "acknowledge": Acknowledge,
     "shelve": Shelve,
     "unshelve": Unshelve,
@@ -134,6 +143,10 @@ ACTS: Final[dict[str, type[Acknowledge | Shelve | Unshelve | Note | Close | Ligh
     "close": Close,
     "light": Light,
     "register": Register,
+    "mapping": Mapping,
+    "mapping_switch": Switch,
+    "replay": Replay,
+    "replay_stop": StopReplay,
 }
 
 
@@ -148,7 +161,7 @@ def routes(room: Room) -> APIRouter:
     async def act(what: str, request: Request) -> JSONResponse:
         if what not in ACTS:
             return _refused(404, f"no such act: {what!r}; expected one of {', '.join(ACTS)}")
-        if not _same_origin(request):
+        if not same_origin(request):
             return _refused(403, "another site may not act here")
         who = unquote(request.cookies.get("operator", "")).strip()
         if not who:
@@ -175,14 +188,6 @@ def routes(room: Room) -> APIRouter:
         return JSONResponse({"changed": len(changes)})
 
     return router
-
-
-def _same_origin(request: Request) -> bool:
-    """Whether the request comes from a page of this server; a form of another site can send neither header."""
-    if not request.headers.get("content-type", "").startswith("application/json"):
-        return False
-    origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc == request.headers.get("host")
 
 
 def _refused(status: int, why: str) -> JSONResponse:

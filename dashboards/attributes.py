@@ -12,3 +12,14 @@ def data(**names: object) -> dict[str, Any]:
     {'data-live': 'clock', 'data-decimals': '2'}
     """
     return {f"data-{name.replace('_', '-')}": str(value) for name, value in names.items()}
+
+
+def aria(**names: object) -> dict[str, Any]:
+    """The same for `aria-…`; True and False as those attributes spell them.
+
+    >>> aria(pressed=True, label="Bars")
+    {'aria-pressed': 'true', 'aria-label': 'Bars'}
+    """
+    return {
+        f"aria-{name}": str(value).lower() if isinstance(value, bool) else str(value) for name, value in names.items()
+    }

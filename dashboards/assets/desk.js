@@ -71,11 +71,12 @@
     }
   };
 
-  /** Ask for something in a dialog. `fields`: {name, label, kind: text|area|choice, options, required}; resolves with the values, or null. */
-  desk.ask = function (title, fields, doIt) {
+  /** Ask for something in a dialog, with a word of explanation. `fields`: {name, label, kind: text|area|choice, options, required}; resolves with the values, or null. */
+  desk.ask = function (title, fields, doIt, more = "") {
     return new Promise((resolve) => {
       const dialog = IOC.el("dialog", "ask"), form = IOC.el("form"), buttons = IOC.el("div", "ask-buttons");
       form.append(IOC.el("h2", "", title));
+      if (more) form.append(IOC.el("p", "muted", more));
       for (const field of fields) {
         const label = IOC.el("label", "", field.label);
         const input = IOC.el(field.kind === "area" ? "textarea" : field.kind === "choice" ? "select" : "input", "input");

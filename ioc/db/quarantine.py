@@ -169,8 +169,8 @@ def bars(connection: Connection, wanted: Wanted, step: timedelta, found: Sequenc
     else:
         where, values = condition(msgspec.structs.replace(wanted, reason=""), places=found)
         query = (
-            f"SELECT time_bucket(%(step)s, received) AS time, reason, count(*) AS messages FROM quarantine WHERE {where}"  # noqa: S608
-            " GROUP BY 1, 2 ORDER BY 1, 2"
+            f"SELECT time_bucket(%(step)s, received, {_ORIGIN}) AS time, reason, count(*) FROM quarantine"  # noqa: S608
+            f" WHERE {where} GROUP BY 1, 2 ORDER BY 1, 2"
         )
     return [Bar(*row) for row in connection.execute(query.encode(), values | {"step": step})]
 

@@ -10,12 +10,16 @@ import pytest
 
 import dashboards
 from dashboards.city import Health
+from dashboards.components.mapping_list import FIELDS
+from dashboards.components.quarantine_table import OUTCOMES
 from dashboards.links import SERVICES
 from dashboards.shell import PLACES
 from dashboards.trends import TRENDS
 from ioc.catalog import CAUSES, KINDS, MEASURES, RULES, VISION_CLASSES
 from ioc.i18n import LANGUAGES, as_language, translator
 from ioc.kpis import KPIS
+from ioc.mapping import TIME_FORMATS
+from ioc.model import REASONS
 
 ROOT = Path(dashboards.__file__).parent
 #: What may stand before the brackets where a message is said: `words("…")`, `reader.words("…")`, `_("…")`.
@@ -68,6 +72,10 @@ def said_by_name() -> set[str]:
         *(f"state:{state}" for state in ("ok", "degraded", "lost", "unknown")),
         *(f"stage:{stage}" for stage in ("normal", "alert", "emergency")),
         *(f"health:{health.name.lower()}" for health in Health),
+        *(f"{family}:{reason}" for reason in REASONS for family in ("reason", "means", "do")),
+        *OUTCOMES.values(),
+        *FIELDS.values(),
+        *(f"form:{form}" for form in TIME_FORMATS),
     }
 
 
