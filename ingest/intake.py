@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, NoReturn, cast, get_args
 import msgspec
 
 from ingest.batch import Batch, Sighting
-from ingest.clock import Clocks, device_time
+from ingest.clock import LANES, Clocks, device_time
 from ingest.jpeg import picture_size
 from ingest.message import QUARANTINE, Block, Outgoing, Raw
 from ingest.quarantine import MOST_KEPT, printable
@@ -406,7 +406,7 @@ class Intake:
         A message that comes from quarantine gets those it got before, so that what of it was stored then is not stored again.
         """
         if self._replayed:
-            time = self._received + timedelta(microseconds=self._free_times)
+            time = self._received + timedelta(microseconds=self._free_times * LANES)
             self._free_times += 1
         else:
             time = self._clocks.free_time(self._received)

@@ -25,6 +25,8 @@ from ioc.stack.process import find
 
 #: A member that gave no sign of life for so long hangs. Well under the time in which the broker gives it up (1.5 keepalives).
 HANGS_S: Final = 15.0
+#: It gives the first one once Python has loaded, which takes long on a machine that starts everything at once.
+STARTS_S: Final = 60.0
 #: Waiting before a member starts again: doubles while it keeps ending soon.
 _FIRST_S: Final = 0.2
 _MOST_S: Final = 10.0
@@ -56,7 +58,8 @@ class Member:
             os.environ,
         )
         os.close(theirs)
-        self._started = self._heard = time.monotonic()
+        self._started = time.monotonic()
+        self._heard = self._started + STARTS_S - HANGS_S
 
     def ended(self) -> int | None:
         """Its exit code if it has ended; it is then due again after a while."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.clock import Clocks, device_time
+from ingest.clock import LANES, Clocks, device_time
 from ioc.errors import RejectedError
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -78,9 +78,16 @@ def test_keep_free_leaves_room_and_comes_back() -> None:
     clocks = Clocks(ahead_s=1, behind_s=1)
     first = clocks.free_time(NOON)
     clocks.keep_free(NOON, 40)
-    assert clocks.free_time(NOON) == first + timedelta(microseconds=41)
+    assert clocks.free_time(NOON) == first + timedelta(microseconds=41 * LANES)
     for _ in range(5000):
         clocks.free_time(NOON)
         clocks.keep_free(NOON, 1000)
-    assert clocks.free_time(NOON) < NOON + timedelta(seconds=1.1)
+    assert clocks.free_time(NOON) < NOON + timedelta(seconds=1.3)
     assert clocks.free_time(NOON + timedelta(seconds=2)) == NOON + timedelta(seconds=2)
+
+
+def test_free_times_of_two_processes_never_meet() -> None:
+    """Each process gives out microseconds of its own lane."""
+    one, other = Clocks(ahead_s=1, behind_s=1, lane=1), Clocks(ahead_s=1, behind_s=1, lane=2)
+    moments = [NOON + timedelta(microseconds=step) for step in range(100)]
+    assert not {one.free_time(moment) for moment in moments} & {other.free_time(moment) for moment in moments}

@@ -110,7 +110,7 @@ def connection(db: Database) -> Iterator[Connection]:
 def commit(connection: Connection, batch: Batch) -> None:
     """Store a batch as ingest does."""
     on = edition(connection)
-    write(connection, on, batch, Registry(), [], client="test", attempt=Attempt(), all_new=False)
+    write(connection, on, batch, Registry(), [], attempt=Attempt(), all_new=False)
 
 
 def feed(connection: Connection, desk: Desk) -> Batch:
