@@ -13,8 +13,8 @@ from functools import partial
 from typing import Final, Protocol
 
 from ingest.dialect import Dialect
-from ingest.link import LATE, Done
 from ingest.message import Outgoing
+from ingest.outbox import LATE, Done
 from ioc.commands import CONFIRM_WITHIN, shown
 from ioc.db import commands as stored
 from ioc.db.commands import Failure

@@ -195,7 +195,7 @@ class Intake:
             self.telemetry(device, stamp, values)
         else:
             self._heard(device)
-            if spoke and not self.redelivered:
+            if spoke and not (self.redelivered or self._replayed):
                 self.batch.seen[device].speaks = True
             kind = self.kinds.get(device, "")
             time = self._free_time()

@@ -7,16 +7,13 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from itertools import count
 from math import inf
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import paho.mqtt.client as paho
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ingest.dialect import Filters
@@ -24,6 +21,7 @@ from ingest.inbox import Inbox
 from ingest.message import OVERHEAD, Block, Outgoing, Raw
 from ingest.metrics import RECEIVED, RECONNECTS
 from ingest.mqtt import BlockClient
+from ingest.outbox import Done, Outbox, forget
 from ioc.mqtt import V5, Contact
 from ioc.service import Service, backoff, utc_now
 from ioc.topics import covers
@@ -38,31 +36,6 @@ _BREATH_S: Final = 0.002
 _CONNACK_S: Final = 10.0
 #: Topic filters in one SUBSCRIBE; brokers bound the size of a packet.
 _MOST_FILTERS: Final = 500
-#: Messages of our own that wait while the broker is away; then the oldest is given up.
-_MOST_OUTGOING: Final = 10_000
-#: Messages of our own that may await their acknowledgement; brokers take 20 or more.
-_WINDOW: Final = 20
-_NO_SUBSCRIBERS: Final = 16
-
-#: Called once, from another thread, with what became of a message: None when the broker has it, else why not; and since when the
-#: broker may have had it.
-Done = Callable[[str | None, datetime], None]
-#: Why not, where it is not the broker's own word: its time was over, or nobody listens for it there.
-LATE: Final = "unsent"
-UNHEARD: Final = "unheard"
-
-
-class _Parcel(NamedTuple):
-    """A message of ours on its way; `until` by the monotonic clock, `handed` when the broker was first given it."""
-
-    message: Outgoing
-    until: float
-    done: Done
-    handed: datetime | None = None
-
-
-def _forget(outcome: str | None, handed: datetime) -> None:
-    """Nobody asks."""
 
 
 class Link:
@@ -99,9 +72,7 @@ class Link:
         self._asked: dict[int | None, list[str]] = {}
         #: Filters of which retained messages are wanted over this connection.
         self._retained: set[str] = set()
-        self._outgoing: deque[_Parcel] = deque()
-        #: What the broker has not acknowledged yet, by packet id.
-        self._posted: dict[int, _Parcel] = {}
+        self._outbox = Outbox()
         self._generation = 0
         self._taken_up = False
         self._asked_retained = False
@@ -150,25 +121,16 @@ class Link:
             self._wanted = asked
             self._rouse()
 
-    def forget(self, filters: Iterable[str]) -> None:
+    def leave(self, filters: Iterable[str]) -> None:
         """Have the broker's session, which may be older than this process, forget filters that are not wanted now."""
         named = {
             share + name for name in filters for share in ("", self._filters.share) if name not in self._filters.bare
         }
         self._gone |= named - self._wanted.keys()
 
-    def publish(self, message: Outgoing, *, within_s: float = inf, done: Done = _forget) -> None:
-        """Have a message published at QoS 1, from any thread; while the broker is away it waits.
-
-        Args:
-            message: may come twice when the connection is lost before it is acknowledged.
-            within_s: later than that it is not sent, and the broker does not keep it for a receiver that is away.
-            done: told what became of it.
-        """
-        if len(self._outgoing) >= _MOST_OUTGOING:
-            with suppress(IndexError):
-                self._outgoing.popleft().done("too many messages wait for the broker", utc_now())
-        self._outgoing.append(_Parcel(message, time.monotonic() + within_s, done))
+    def publish(self, message: Outgoing, *, within_s: float = inf, done: Done = forget) -> None:
+        """Have a message published at QoS 1, from any thread; see `Outbox.put`."""
+        self._outbox.put(message, within_s=within_s, done=done)
         self._rouse()
 
     def stop_reading(self) -> None:
@@ -266,18 +228,7 @@ class Link:
                 self._client.unsubscribe(gone)
             self._subscribe({name: keep for name, keep in wanted.items() if name not in self._listening})
             self._listening = dict(wanted)
-        while self._outgoing and len(self._posted) < _WINDOW and not self._client.want_write():
-            parcel = self._outgoing.popleft()
-            left = parcel.until - time.monotonic()
-            if left <= 0:
-                parcel.done(LATE, utc_now())
-                continue
-            parcel = parcel._replace(handed=parcel.handed or utc_now())
-            message = parcel.message
-            said = self._client.publish(
-                message.topic, message.payload, qos=1, retain=message.retain, properties=_expiring(left)
-            )
-            self._posted[said.mid] = parcel
+        self._outbox.post(self._client)
 
     def _subscribe(self, filters: Mapping[str, bool]) -> None:
         names = list(filters)
@@ -326,10 +277,7 @@ class Link:
             return
         self._connected = True
         self._socket_options()
-        # Else paho would send them again whatever their age.
-        self._client.drop_out_messages()
-        self._outgoing.extendleft(reversed(self._posted.values()))
-        self._posted = {}
+        self._outbox.take_back(self._client)
         # Retained announcements are wanted once a process: the database may be a new one while the session is old. Nothing else
         # that is retained is wanted: it was received when it was sent.
         again = self._asked_retained and flags.session_present
@@ -360,11 +308,7 @@ class Link:
 
     def _on_publish(self, client: paho.Client, userdata: Any, mid: int, reason: Any, properties: Any) -> None:
         del client, userdata, properties
-        parcel = self._posted.pop(mid, None)
-        if parcel is not None:
-            unheard = reason.value == _NO_SUBSCRIBERS
-            outcome = UNHEARD if unheard else str(reason) if reason.is_failure else None
-            parcel.done(outcome, parcel.handed or utc_now())
+        self._outbox.settle(mid, reason)
 
     def _on_disconnect(self, client: paho.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         del client, userdata, flags, properties
@@ -380,15 +324,6 @@ class Link:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 20_000)
-
-
-def _expiring(left_s: float) -> Properties | None:
-    """How long the broker keeps a message for receivers that are away."""
-    if left_s == inf:
-        return None
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    properties.MessageExpiryInterval = max(1, int(left_s))
-    return properties
 
 
 def _options(*, retained: bool) -> SubscribeOptions:

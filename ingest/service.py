@@ -217,7 +217,7 @@ class Ingest:
         self._decoder.decode(Block(0, utc_now(), messages, 0))
         self._intake.take()  # what they brought is stored already
         self._map(self._committer.mappings)
-        self._link.forget(self._committer.once_listened)
+        self._link.leave(self._committer.once_listened)
 
     def _map(self, mappings: Iterable[TopicMapping]) -> None:
         """Work with these mappings from now on."""

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ioc.configuration import check as check_configuration
+from ioc.db.audit import newest_entry, verify_audit
 from ioc.db.migrate import pending
 from ioc.db.pool import Connection, connect, edition
 from ioc.errors import IocError, LiveError, StackError
@@ -165,12 +166,21 @@ def _database_inside(connection: Connection) -> Iterator[Finding]:
         yield Finding("schema", "fault", f"{len(names)} migrations have not run: {', '.join(names)}", "`ioc migrate`")
     else:
         yield Finding("schema", "good", "up to date")
+        yield _audit(connection)
     row = connection.execute("SELECT clock_timestamp()").fetchone()
     off = abs((datetime.now(UTC) - row[0]).total_seconds()) if row else 0.0
     if off > CLOCK_FAULT_S:
         yield Finding(
             "clock", "fault", f"differs from the database's by {off:.1f} s", "let both follow one time server (NTP)"
         )
+
+
+def _audit(connection: Connection) -> Finding:
+    fault = verify_audit(connection)
+    if fault is None:
+        return Finding("audit log", "good", f"{newest_entry(connection)} entries, none changed since it was written")
+    text = f"entry {fault.seq} {fault.why}"
+    return Finding("audit log", "fault", text, "somebody has been in the database: compare with a backup")
 
 
 def _broker(settings: Settings) -> Iterator[Finding]:

@@ -15,8 +15,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from ingest.inbox import Inbox
-from ingest.link import LATE, UNHEARD, Link
+from ingest.link import Link
 from ingest.message import Outgoing
+from ingest.outbox import LATE, UNHEARD
 from ioc.service import Service
 from ioc.settings import Settings
 from tests.fix_ingest import eventually

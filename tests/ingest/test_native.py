@@ -291,3 +291,17 @@ def test_answer_that_is_none_is_quarantined(payload: bytes, reason: str) -> None
     batch = decode("ioc/lamp/command/result", payload)
     assert not batch.answers
     assert reasons(batch) == [reason]
+
+
+@pytest.mark.parametrize("order", [None, 7])
+def test_answer_that_names_no_command_is_told_by_its_delivery(order: int | None) -> None:
+    """Delivered again it must not answer the next command; one that names its command may come as often as it likes."""
+    intake = Intake(KIND, Clocks(ahead_s=300, behind_s=86_400))
+    message = (b"x", b"y", 1, False)
+    intake.open(Block(1, RECEIVED, [message], 1))
+    intake.begin(message)
+    intake.answer("lamp", order, ok=True)
+    batch = intake.take()
+    assert batch.undated == (set() if order else {0})
+    batch.drop({0})
+    assert (batch.answers, batch.answers_of) == ([], [])

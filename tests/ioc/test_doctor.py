@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from ioc import doctor
+from ioc.db.audit import append
 from ioc.doctor import Finding, examine, report
 from ioc.settings import Settings
 from ioc.stack.embedded import Stack, free_port
@@ -170,3 +171,19 @@ def test_report_counts_the_faults() -> None:
     text = console.export_text()
     assert "mend it" in text
     assert text.rstrip().endswith("1 fault")
+
+
+def test_audit_log_that_was_changed_is_a_fault(settings: Settings, db: Database) -> None:
+    """Whoever got past the database's own guard is told of, with the entry."""
+    assert found(settings, "audit log").level == "good"
+    with db.connect() as connection:
+        for number in range(3):
+            with connection.transaction():
+                append(connection, "An", "device.edit", f"lamp-{number}")
+        assert "3 entries" in found(settings, "audit log").text
+        connection.execute("ALTER TABLE audit DISABLE TRIGGER USER")
+        connection.execute("UPDATE audit SET who = 'x' WHERE seq = 2")
+        assert (finding := found(settings, "audit log")).fault
+        assert "entry 2" in finding.text
+        connection.execute("DELETE FROM audit")
+        connection.execute("ALTER TABLE audit ENABLE TRIGGER USER")
