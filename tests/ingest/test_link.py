@@ -14,6 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from ingest.dialect import filters
 from ingest.inbox import Inbox
 from ingest.link import Link
 from ingest.message import Outgoing
@@ -77,7 +78,7 @@ class Listener:
 def link(settings: Settings) -> Iterator[Link]:
     """A link that reads nothing."""
     with Service("link", settings) as service:
-        running = Link(service, "test-link", Inbox(most_bytes=1 << 20, most_messages=100), ())
+        running = Link(service, "test-link", Inbox(most_bytes=1 << 20, most_messages=100), filters((), "", first=True))
         thread = threading.Thread(target=running.run)
         thread.start()
         yield running
