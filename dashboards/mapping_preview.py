@@ -97,7 +97,8 @@ def preview(
 
     Args:
         connection: to TimescaleDB.
-        mapping: as it stands in the editor; None = suggest one for the chosen message.
+        mapping: as it stands in the editor; None = the one that speaks for the chosen message's topic, with what it may name
+            where it names nothing yet, else a new one.
         chosen: the message the editor was opened from.
         names: of registered devices, by id.
         words: of the reader.
@@ -108,7 +109,7 @@ def preview(
     standing = standing_filters(connection)
     held = kept.one(connection, *chosen) if chosen is not None else None
     if mapping is None:
-        mapping = _suggested(held, standing)
+        mapping = _suggested(held, all_mappings(connection), standing)
     samples = _samples(connection, mapping, held, standing)
     example = held or (samples[0] if samples else None)
     dialect = supplements(mapping.filter, standing)
@@ -141,15 +142,27 @@ def parsed(payload: bytes) -> Any:
         raise RejectedError("json", str(error)) from error
 
 
-def _suggested(held: Held | None, standing: Mapping[str, str]) -> TopicMapping:
+def _suggested(held: Held | None, known: Sequence[TopicMapping], standing: Mapping[str, str]) -> TopicMapping:
     if held is None:
         return TopicMapping("", "")
+    speaking = next((one for one in known if one.enabled and matches(one.filter, held.topic)), None)
+    if speaking is not None and speaking.items:
+        return speaking
     try:
         payload = parsed(held.payload)
     except RejectedError:
         payload = None
     refused = blamed(held.detail) if held.reason == "measure" else frozenset()
-    return suggest(held.topic, payload, refused, standing)
+    guess = suggest(held.topic, payload, refused, standing)
+    if speaking is None:
+        return guess
+    return msgspec.structs.replace(
+        speaking,
+        device=speaking.device or guess.device,
+        time_path=speaking.time_path or guess.time_path,
+        time_format=speaking.time_format if speaking.time_path else guess.time_format,
+        items=guess.items,
+    )
 
 
 def _samples(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
+from dashboards.search import fold
 from ioc.catalog import MEASURES, Measure, measure_named
 from ioc.errors import RejectedError, TopicError
 from ioc.json_path import Path, leaves, write_path
@@ -18,7 +19,9 @@ from ioc.units import UNITS, convert
 #: Values of a payload that the editor lists.
 MOST_LEAVES: Final = 200
 #: What devices call their time and themselves; the case, `_` and `-` do not count.
-_TIMES: Final = re.compile("ts|t|at|time|timestamp|datetime|date|epoch|utc|utctime|sent|sentat|measuredat")
+_TIMES: Final = re.compile(
+    "ts|t|at|time|timestamp|datetime|date|epoch|utc|utctime|sent|sentat|measuredat|thoigian|luc|ngaygio|giodo"
+)
 _NAMES: Final = re.compile(
     "id|name|device|deviceid|devicename|devid|dev|deveui|eui|sensor|sensorid|node|nodeid|station|stationid|sn|serial"
     "|serialnumber|imei|mac"
@@ -76,14 +79,32 @@ def _items(listed: Sequence[tuple[Path, Any]]) -> tuple[Item, ...]:
     items: list[Item] = []
     taken: set[str] = set()
     for path, value in listed:
-        known = measure_named(_last(path))
+        known = measure_named(_last(path)) or _labelled(_last(path))
         if known is not None and known[0].key not in taken and _fits(known[0], value):
             measure, meant = known
             taken.add(measure.key)
-            items.append(Item(write_path(path), measure.key, unit="" if meant == measure.unit else meant))
+            items.append(Item(write_path(path), measure.key, unit=_unit(measure, meant, value)))
         elif value is not None and value not in ({}, []):
             items.append(Item(write_path(path), IGNORE))
     return tuple(items)
+
+
+def _unit(measure: Measure, meant: str, value: Any) -> str:
+    """The unit that is meant, "" for the catalogue's own; a share of more than one is a percentage."""
+    if meant != measure.unit:
+        return meant
+    number = _number(value)
+    return "%" if measure.unit == "1" and number is not None and number > 1 else ""
+
+
+def _labelled(name: str) -> tuple[Measure, str] | None:
+    """The measure whose label stands there, as local devices write it: `nhiet_do`, `do-am`."""
+    row = _LABELS.get(_letters(name))
+    return None if row is None else (row, row.unit)
+
+
+def _letters(text: str) -> str:
+    return "".join(character for character in fold(text) if character.isalnum())
 
 
 def _fits(measure: Measure, value: Any) -> bool:
@@ -164,5 +185,6 @@ def _last(path: Path) -> str:
     return next((part for part in reversed(path) if isinstance(part, str)), "")
 
 
+_LABELS: Final[dict[str, Measure]] = {_letters(name): row for row in MEASURES.values() for name in row.label}
 #: Units of every measure that has some.
 UNITS_OF: Final[dict[str, list[str]]] = {key: units_of(row) for key, row in MEASURES.items() if not row.states}

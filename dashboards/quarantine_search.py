@@ -21,6 +21,7 @@ SPANS: Final[dict[str, tuple[timedelta, timedelta]]] = {
     "7 d": (timedelta(days=7), timedelta(hours=6)),
     "30 d": (timedelta(days=30), timedelta(days=1)),
 }
+DEFAULT_SPAN: Final = "24 h"
 STATUSES: Final = {"open": False, "replayed": True, "all": None}
 #: Rows on a page.
 ROWS: Final = 80
@@ -37,7 +38,7 @@ Status = Literal["open", "replayed", "all"]
 class Filters(msgspec.Struct, frozen=True):
     """What the reader asks for; "" lets everything through, "-" as dialect asks for what no dialect knows."""
 
-    span: str = "24 h"
+    span: str = DEFAULT_SPAN
     reason: str = ""
     dialect: str = ""
     text: str = ""
@@ -52,11 +53,11 @@ class Filters(msgspec.Struct, frozen=True):
             for name in ("span", "reason", "dialect", "text", "status")
         )
         return cls(
-            span=span if span in SPANS else cls.span,
+            span=span if span in SPANS else DEFAULT_SPAN,
             reason=reason if reason in REASONS else "",
             dialect=dialect[:80],
             text=text[:200].replace("\0", ""),
-            status=status if status in STATUSES else cls.status,  # type: ignore[arg-type]
+            status=status if status in STATUSES else "open",  # type: ignore[arg-type]
         )
 
     @property

@@ -335,7 +335,11 @@
       const body = given || !message ? { mapping: mapping(), message } : { mapping: null, message };
       const said = await ask(body);
       if (mine !== asked || !state) return;
-      if (!given && message) take({ ...EMPTY, ...said.mapping });
+      if (!given && message) {
+        take({ ...EMPTY, ...said.mapping });
+        state.saved = state.name;
+        IOC.desk.set("mapping-open", { data: state.id });
+      }
       state.topic = said.topic;
       join(said.leaves, said.supplements);
       show(said, mapping());
@@ -370,8 +374,15 @@
     IOC.desk.set("mapping-open", { data: 0 });
     IOC.quarantine.mode(IOC.quarantine.chosen() ? "message" : "list");
   }
+  /** Try it on another message. */
+  function sample(key) {
+    if (!state) return;
+    state.message = key;
+    attempt();
+  }
   IOC.mapping = {
     open,
+    sample,
     mount(page) {
       root = page;
       box = root.querySelector("#mapping-editor");

@@ -3,7 +3,7 @@
   "use strict";
   const IOC = (window.IOC = window.IOC || {});
   const FRESH_MS = 3000, SLOW_S = 30, RUNNING_S = 2;
-  let root = null, chosen = "", rounds = 0, slow = 0, wanted = null, page = {}, rejected = 0, ran = false, ring = null, observer = null;
+  let root = null, chosen = "", rounds = 0, slow = 0, wanted = null, page = {}, rejected = 0, ran = false, ring = null;
 
   const t = (message, values) => IOC.t(message, values);
   const set = (id, data) => IOC.desk.set(id, { data });
@@ -18,6 +18,8 @@
     }
   }
   function choose(key, address = true) {
+    // With the editor open, another message is another sample.
+    if (root.dataset.mode === "edit") return IOC.mapping.sample(key);
     chosen = key;
     mark();
     set("quarantine-view", "");
@@ -33,8 +35,8 @@
     }
   }
   function step(by) {
-    const all = rows(), at = all.findIndex((row) => row.dataset.message === chosen);
-    const next = all[Math.min(all.length - 1, Math.max(0, at + by))];
+    const all = rows(), here = all.findIndex((row) => row.dataset.message === chosen);
+    const next = all[Math.min(all.length - 1, Math.max(0, here + by))];
     if (!next) return;
     choose(next.dataset.message);
     next.scrollIntoView({ block: "nearest" });
@@ -57,16 +59,119 @@
       }
       return wanted;
     },
-    paged(now) {
-      page = now || {};
-      if (root) {
-        root.querySelector("[data-quarantine=first]").disabled = page.first !== false;
-        root.querySelector("[data-quarantine=older]").disabled = !page.more;
-        mark();
-      }
+    /** What Dash brought; each part is drawn when it is another. */
+    draw(figures, now, shown, mappings) {
+      Object.assign(brought, { figures, page: now, shown, mappings });
+      drawAll();
       return window.dash_clientside.no_update;
     },
   };
+
+  // --- drawing -----------------------------------------------------------------------------------------------------------
+  const brought = { figures: null, page: null, shown: null, mappings: null };
+  let drawn = {};
+  const drawers = { figures: drawFigures, page: drawRows, shown: drawPayload, mappings: drawMappings };
+  function drawAll() {
+    if (!root) return;
+    for (const [name, drawer] of Object.entries(drawers)) {
+      if (brought[name] === undefined || brought[name] === null || drawn[name] === brought[name]) continue;
+      drawn[name] = brought[name];
+      drawer(brought[name]);
+    }
+  }
+  const at = (selector) => root.querySelector(selector);
+  function el(tag, className, ...inner) {
+    const made = IOC.el(tag, className);
+    made.append(...inner.filter((part) => part !== null && part !== ""));
+    return made;
+  }
+  function button(className, data, ...inner) {
+    const made = el("button", className, ...inner);
+    made.type = "button";
+    Object.assign(made.dataset, data);
+    return made;
+  }
+  function drawFigures(figures) {
+    at("#quarantine-reasons").replaceChildren(...(figures.reasons || []).map((one) => {
+      const bars = el("span", "bars", ...one.bars.map((height) => { const bar = el("i"); bar.style.height = `${height}%`; return bar; }));
+      bars.setAttribute("aria-hidden", "true");
+      const made = button(`reason${one.on ? " on" : ""}`, { reason: one.key }, el("span", "reason-name", one.name), el("strong", "figure", one.count), bars);
+      made.title = one.title;
+      made.setAttribute("aria-pressed", String(one.on));
+      return made;
+    }), ...(figures.none ? [el("div", "reasons-none muted", figures.none)] : []));
+    at("#quarantine-places").replaceChildren(...(figures.places || []).map((one) => {
+      const share = el("i");
+      share.style.width = `${one.share}%`;
+      const made = button(`place${one.on ? " on" : ""}`, { place: one.place }, el("span", "place-name", one.name), el("span", "place-count figure", one.count), share);
+      made.title = one.name;
+      made.setAttribute("aria-pressed", String(one.on));
+      return made;
+    }));
+  }
+  function drawRows(now) {
+    page = now;
+    at("[data-quarantine=first]").disabled = now.first !== false;
+    at("[data-quarantine=older]").disabled = !now.more;
+    const place = at("#quarantine-rows");
+    if (!now.rows) return place.replaceChildren();
+    at("[data-quarantine=all]").disabled = !now.rows.length;
+    if (!now.rows.length) {
+      return place.replaceChildren(el("div", "empty", el("div", "empty-mark", "✓"), el("p", "", t("Nothing lies in quarantine for what was asked")), el("p", "muted", t("A longer span or fewer filters may show more."))));
+    }
+    const head = el("tr", "", ...[t("Received"), t("Reason"), t("Device or topic"), t("What was wrong"), ""].map((name) => el("th", "", name)));
+    const body = el("tbody", "", ...now.rows.map((one) => {
+      const where = el("td", "where", el("span", "mono", one.place), one.name ? el("small", "muted", one.name) : null);
+      where.title = one.topic;
+      const detail = el("td", "detail", el("span", "", one.detail));
+      detail.title = one.detail;
+      const row = el("tr", "", el("td", "when", one.time), el("td", "", one.reason), where, detail, el("td", "end", one.state ? el("span", `pill outcome-${one.state}`, t(`outcome:${one.state}`)) : null));
+      row.dataset.message = one.key;
+      row.tabIndex = 0;
+      return row;
+    }));
+    place.replaceChildren(el("table", "table messages", el("thead", "", head), body));
+    mark();
+  }
+  function drawPayload(shown) {
+    const place = at("#quarantine-payload");
+    if (!shown.view) return place.replaceChildren();
+    const views = [["json", "JSON"], ["text", t("Text")], ["hex", t("Hexadecimal")]].map(([view, name]) => {
+      const tab = button(`tab${shown.view === view ? " on" : ""}`, { view }, name);
+      tab.disabled = view === "json" && !shown.json;
+      tab.setAttribute("aria-pressed", String(shown.view === view));
+      return tab;
+    });
+    const load = el("a", "tab", t("Download"));
+    load.href = `/quarantine/payload/${shown.key}`;
+    load.download = `quarantine-${shown.id}.bin`;
+    const tabs = el("div", "payload-tabs", el("div", "tabs", ...views), button("tab", { quarantine: "copy" }, t("Copy")), load);
+    let payload;
+    if (shown.view === "empty") payload = el("p", "muted payload-empty", t("The payload is empty"));
+    else if (shown.view === "json") payload = el("div", "payload payload-json", ...shown.lines.map(line));
+    else payload = el("pre", `payload payload-${shown.view}`, shown.text);
+    if (shown.more) payload.append(el("div", "muted payload-more", t("… more: download it to see all")));
+    payload.tabIndex = 0;
+    place.replaceChildren(tabs, payload);
+  }
+  function line([depth, key, text, marked]) {
+    const made = el("div", `json-line${marked ? " marked" : ""}`, key ? el("span", "json-key", key) : null, key ? ": " : null, text);
+    made.style.paddingLeft = `${0.6 + depth * 1.1}rem`;
+    return made;
+  }
+  function drawMappings(mappings) {
+    const place = at("#mapping-list");
+    if (!mappings.length) return place.replaceChildren(el("div", "empty small", el("p", "", t("There are no mappings yet")), el("p", "muted", t("Choose a message and build one from it, or listen to a topic to see what comes there."))));
+    place.replaceChildren(el("div", "mappings", ...mappings.map((one) => {
+      const { id, enabled } = one.mapping;
+      const made = el("div", `mapping${enabled ? "" : " off"}`,
+        el("div", "mapping-name", el("strong", "", one.name), one.supplements ? el("span", "pill", t("adds to {dialect}", { dialect: one.supplements })) : null, enabled ? null : el("span", "pill", t("disabled"))),
+        el("code", "mono", one.filter), el("div", "mapping-what", one.what), el("div", "muted small", one.changed),
+        el("div", "mapping-acts", button("button", { edit: id }, t("Edit")), button("button", { switch: id, enabled: enabled ? "" : "1" }, enabled ? t("Disable") : t("Enable"))));
+      return made;
+    })));
+  }
+
   function fresh() {
     slow = 0;
     set("quarantine-changed", ++rounds);
@@ -106,7 +211,7 @@
     copy: async () => {
       const shown = root.querySelector("#quarantine-payload .payload");
       if (!shown) return;
-      const text = shown.classList.contains("payload-json") ? Array.from(shown.querySelectorAll(".json-line"), (line) => line.textContent).join("\n") : shown.textContent;
+      const text = shown.classList.contains("payload-json") ? Array.from(shown.querySelectorAll(".json-line"), (one) => one.textContent).join("\n") : shown.textContent;
       try {
         await copy(text);
         IOC.toast(t("Copied"));
@@ -128,20 +233,20 @@
   }
 
   function click(event) {
-    const at = (selector) => event.target.closest(selector);
-    const row = at("[data-message]"), reason = at("[data-reason]"), place = at("[data-place]"), span = at("[data-span]");
-    const button = at("[data-quarantine]"), tab = at("[data-mode-of]"), view = at("[data-view]");
-    const edit = at("[data-edit]"), change = at("[data-switch]"), stop = at("[data-stop]");
+    const near = (selector) => event.target.closest(selector);
+    const row = near("[data-message]"), reason = near("[data-reason]"), place = near("[data-place]"), span = near("[data-span]");
+    const pressed = near("[data-quarantine]"), tab = near("[data-mode-of]"), view = near("[data-view]");
+    const edit = near("[data-edit]"), change = near("[data-switch]"), stop = near("[data-stop]");
     if (row) choose(row.dataset.message);
     else if (reason) set("quarantine-reason", wanted && wanted.reason === reason.dataset.reason ? "" : reason.dataset.reason);
     else if (place) IOC.desk.set("quarantine-text", { value: wanted && wanted.text === place.dataset.place ? "" : place.dataset.place });
     else if (span) set("quarantine-span", span.dataset.span);
     else if (tab) mode(tab.dataset.modeOf);
     else if (view) set("quarantine-view", view.dataset.view);
-    else if (edit) IOC.mapping.open(JSON.parse(edit.closest("[data-mapping]").dataset.mapping), "");
+    else if (edit) IOC.mapping.open(brought.mappings.find((one) => one.mapping.id === Number(edit.dataset.edit)).mapping, "");
     else if (change) act("mapping_switch", { mapping: Number(change.dataset.switch), enabled: change.dataset.enabled === "1" }, t("Written to the log"));
     else if (stop) act("replay_stop", { replay: Number(stop.dataset.stop) }, t("Written to the log"));
-    else if (button && acts[button.dataset.quarantine]) acts[button.dataset.quarantine]();
+    else if (pressed && acts[pressed.dataset.quarantine]) acts[pressed.dataset.quarantine]();
   }
   function press(event) {
     if (event.key === "Enter" && event.target.matches("[data-message]")) choose(event.target.dataset.message);
@@ -164,8 +269,8 @@
       mode(made.dataset.mode);
       spans(wanted ? wanted.span : "24 h");
       IOC.mapping.mount(made);
-      observer = new MutationObserver(mark);
-      observer.observe(root.querySelector("#quarantine-rows"), { childList: true });
+      drawn = {};
+      drawAll();
     },
     update(what, city) {
       if (city.rejected !== rejected) {
@@ -186,7 +291,6 @@
     unmount() {
       root.removeEventListener("click", click);
       root.removeEventListener("keydown", press);
-      observer.disconnect();
       ring.stop();
       for (const key of "jk") delete IOC.keys[key];
       IOC.mapping.unmount();

@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 
 from dashboards.attributes import data
 from dashboards.payload_view import visible
-from dashboards.when import moment, number
+from dashboards.when import clock, moment, number
 from ioc.catalog import MEASURES
 from ioc.db.audit import AuditEntry
 from ioc.db.replay import Replay
@@ -37,24 +37,21 @@ FIELDS: Final = {
 }
 
 
-def mapping_rows(
+def mappings_data(
     mappings: Sequence[TopicMapping], standing: Mapping[str, str], now: datetime, words: Translator
-) -> list[Component]:
-    """One row each; the data a script needs to edit one lies with it."""
-    if not mappings:
-        return [
-            html.Div(
-                [
-                    html.P(words("There are no mappings yet")),
-                    html.P(
-                        words("Choose a message and build one from it, or listen to a topic to see what comes there."),
-                        className="muted",
-                    ),
-                ],
-                className="empty small",
-            )
-        ]
-    return [html.Div([_mapping(one, standing, now, words) for one in mappings], className="mappings")]
+) -> list[dict[str, Any]]:
+    """A row each, with the mapping as it is edited; drawn by `assets/quarantine.js`."""
+    return [
+        {
+            "mapping": msgspec.to_builtins(one),
+            "name": visible(one.name),
+            "filter": visible(one.filter),
+            "what": _what(one, words),
+            "supplements": supplements(one.filter, standing),
+            "changed": " · ".join((visible(one.who), clock(one.changed, now) if one.changed is not None else "")),
+        }
+        for one in mappings
+    ]
 
 
 def history_rows(entries: Sequence[AuditEntry], now: datetime, words: Translator) -> list[Component]:
@@ -151,43 +148,12 @@ def replay_rows(replays: Sequence[Replay], now: datetime, words: Translator) -> 
     ]
 
 
-def _mapping(one: TopicMapping, standing: Mapping[str, str], now: datetime, words: Translator) -> Component:
+def _what(one: TopicMapping, words: Translator) -> str:
+    """What it takes, in words."""
     measures = [item.measure for item in one.items if item.measure != IGNORE]
-    labels = ", ".join(MEASURES[key].label.in_language(words.language) if key in MEASURES else key for key in measures)
-    dialect = supplements(one.filter, standing)
-    what = labels or (words("leaves everything out") if one.items else words("listens only"))
-    return html.Div(
-        [
-            html.Div(
-                [
-                    html.Strong(visible(one.name)),
-                    html.Span(words("adds to {dialect}", dialect=dialect), className="pill") if dialect else None,
-                    html.Span(words("disabled"), className="pill") if not one.enabled else None,
-                ],
-                className="mapping-name",
-            ),
-            html.Code(visible(one.filter), className="mono"),
-            html.Div(what, className="mapping-what"),
-            html.Div(
-                [visible(one.who), " · ", moment(one.changed, now) if one.changed else ""], className="muted small"
-            ),
-            html.Div(
-                [
-                    html.Button(words("Edit"), type="button", className="button", **data(edit=one.id)),
-                    html.Button(
-                        words("Disable") if one.enabled else words("Enable"),
-                        type="button",
-                        className="button",
-                        **data(switch=one.id, enabled="" if one.enabled else "1"),
-                    ),
-                ],
-                className="mapping-acts",
-            ),
-        ],
-        className="mapping" + ("" if one.enabled else " off"),
-        key=str(one.id),
-        **data(mapping=msgspec.json.encode(one).decode()),
-    )
+    if not measures:
+        return words("leaves everything out") if one.items else words("listens only")
+    return ", ".join(MEASURES[key].label.in_language(words.language) if key in MEASURES else key for key in measures)
 
 
 def _said(value: Any, words: Translator) -> str:

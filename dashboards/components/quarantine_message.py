@@ -1,19 +1,18 @@
-"""One message of quarantine, whole: why it lies there, what to do, and what it holds in three views."""
+"""One message of quarantine, whole: why it lies there, what to do, and what it holds in one of three views."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from dash import html
 from dash.development.base_component import Component
 
-from dashboards.attributes import aria, data
 from dashboards.components.quarantine_overview import reason_name
 from dashboards.components.quarantine_table import outcome_badge, size_of
 from dashboards.payload_view import (
     MOST_DUMPED,
     VIEWS,
-    Line,
     View,
     as_text,
     blamed,
@@ -71,65 +70,17 @@ def message_head(held: Held, name: str, now: datetime, words: Translator) -> lis
     ]
 
 
-def message_payload(held: Held, wanted: object, words: Translator) -> list[Component]:
-    """What it holds, in the view asked for, else in the one that shows most."""
-    view = fitting_view(held.payload)
-    if wanted in VIEWS and not (wanted == "json" and view != "json"):
-        view = wanted
-    return [_tabs(view, held, words), _shown(held, view, words)]
-
-
-def _tabs(view: View, held: Held, words: Translator) -> Component:
-    is_json = json_lines(held.payload, most=1) is not None
-    names: dict[View, str] = {"json": "JSON", "text": words("Text"), "hex": words("Hexadecimal")}
-    return html.Div(
-        [
-            html.Div(
-                [
-                    html.Button(
-                        names[one],
-                        type="button",
-                        className="tab" + (" on" if one == view else ""),
-                        disabled=one == "json" and not is_json,
-                        **aria(pressed=one == view),
-                        **data(view=one),
-                    )
-                    for one in VIEWS
-                ],
-                className="tabs",
-                role="group",
-            ),
-            html.Button(words("Copy"), type="button", className="tab", **data(quarantine="copy")),
-            html.A(
-                words("Download"),
-                href=f"/quarantine/payload/{key_of(held)}",
-                download=f"quarantine-{held.id}.bin",
-                className="tab",
-            ),
-        ],
-        className="payload-tabs",
-    )
-
-
-def _shown(held: Held, view: View, words: Translator) -> Component:
+def payload_data(held: Held, wanted: object) -> dict[str, Any]:
+    """What it holds, in the view asked for, else in the one that shows most; drawn by `assets/quarantine.js`."""
+    fitting = fitting_view(held.payload)
+    view: View = wanted if wanted in VIEWS and not (wanted == "json" and fitting != "json") else fitting
+    shown: dict[str, Any] = {"key": key_of(held), "id": held.id, "view": view, "json": fitting == "json"}
     if not held.payload:
-        return html.P(words("The payload is empty"), className="muted payload-empty")
+        return {**shown, "view": "empty"}
     if view == "json":
         found = json_lines(held.payload, blamed(held.detail))
         assert found is not None
-        lines, more = found
-        rest = [html.Div(words("… more: download it to see all"), className="muted")] if more else []
-        return html.Div([*map(_line, lines), *rest], className="payload payload-json", tabIndex=0)
-    text = hex_dump(held.payload) if view == "hex" else as_text(held.payload)
-    cut = len(held.payload) > MOST_DUMPED if view == "hex" else False
-    parts: list[Component] = [html.Pre(text, className=f"payload payload-{view}", tabIndex=0)]
-    return html.Div([*parts, html.Div(words("… more: download it to see all"), className="muted")] if cut else parts)
-
-
-def _line(line: Line) -> Component:
-    inner: list[Component | str] = [html.Span(line.key, className="json-key"), ": "] if line.key else []
-    return html.Div(
-        [*inner, line.text],
-        className="json-line" + (" marked" if line.marked else ""),
-        style={"paddingLeft": f"{0.6 + line.depth * 1.1:.1f}rem"},
-    )
+        return {**shown, "lines": found[0], "more": found[1]}
+    if view == "hex":
+        return {**shown, "text": hex_dump(held.payload), "more": len(held.payload) > MOST_DUMPED}
+    return {**shown, "text": as_text(held.payload), "more": False}

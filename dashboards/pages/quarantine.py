@@ -13,13 +13,13 @@ from dash.development.base_component import Component
 
 from dashboards import shell
 from dashboards.attributes import data
-from dashboards.components.mapping_list import history_rows, mapping_rows, replay_rows
-from dashboards.components.quarantine_message import message_head, message_payload
-from dashboards.components.quarantine_overview import place_rows, reason_cards
-from dashboards.components.quarantine_table import message_rows
+from dashboards.components.mapping_list import history_rows, mappings_data, replay_rows
+from dashboards.components.quarantine_message import message_head, payload_data
+from dashboards.components.quarantine_overview import overview_data
+from dashboards.components.quarantine_table import rows_data
 from dashboards.components.storage_away import storage_away
 from dashboards.mapping_suggestion import UNITS_OF
-from dashboards.quarantine_search import SPANS, Filters, as_key, key_of, overview, rows
+from dashboards.quarantine_search import DEFAULT_SPAN, SPANS, Filters, as_key, key_of, overview, rows
 from dashboards.room import room
 from dashboards.when import number
 from ioc.db.mappings import all_mappings, history, standing_filters
@@ -45,11 +45,15 @@ def layout(id: str = "", text: str = "", **query: str) -> html.Main:  # noqa: A0
     return shell.page(
         "quarantine",
         shell.top_bar(words, "/quarantine"),
-        dcc.Store(id="quarantine-span", data=Filters.span),
+        dcc.Store(id="quarantine-span", data=DEFAULT_SPAN),
         dcc.Store(id="quarantine-reason", data=""),
         dcc.Store(id="quarantine-wanted"),
         dcc.Store(id="quarantine-after", data={}),
-        dcc.Store(id="quarantine-page", data={}),
+        # What is drawn by assets/quarantine.js: tables and bars are too many components for Dash.
+        dcc.Store(id="quarantine-figures"),
+        dcc.Store(id="quarantine-page"),
+        dcc.Store(id="quarantine-shown"),
+        dcc.Store(id="quarantine-mappings"),
         dcc.Store(id="quarantine-changed", data=0),
         dcc.Store(id="quarantine-acted", data=0),
         dcc.Store(id="quarantine-replayed", data=0),
@@ -71,15 +75,17 @@ dash.clientside_callback(
     Input("quarantine-reason", "data"),
 )
 dash.clientside_callback(
-    ClientsideFunction("quarantine", "paged"),
-    Output("quarantine-pager", "title"),
+    ClientsideFunction("quarantine", "draw"),
+    Output("quarantine-rows", "title"),
+    Input("quarantine-figures", "data"),
     Input("quarantine-page", "data"),
+    Input("quarantine-shown", "data"),
+    Input("quarantine-mappings", "data"),
 )
 
 
 @dash.callback(
-    Output("quarantine-reasons", "children"),
-    Output("quarantine-places", "children"),
+    Output("quarantine-figures", "data"),
     Output("quarantine-count", "children"),
     Output("quarantine-dialect", "options"),
     Output("quarantine-away", "children"),
@@ -90,7 +96,7 @@ async def show_overview(given: object, changed: int) -> tuple[Any, ...]:
     """How much there is."""
     del changed
     if not given:
-        return (dash.no_update,) * 5
+        return (dash.no_update,) * 4
     words, filters, now = shell.reader().words, Filters.of(given), _now()
     devices = list(room().feed.city.devices)
     try:
@@ -101,13 +107,12 @@ async def show_overview(given: object, changed: int) -> tuple[Any, ...]:
             )
         )
     except StorageError as error:
-        return [], [], "", dash.no_update, storage_away(error, words)
+        return {}, "", dash.no_update, storage_away(error, words)
     names = {name: name for name in found.dialects if name}
     options = {"": words("All dialects"), **names, **({"-": words("No dialect")} if "" in found.dialects else {})}
     total = number(found.total(filters.reason), 0, words)
     return (
-        reason_cards(found, filters, wanted, words),
-        place_rows(found, filters, words),
+        overview_data(found, filters, wanted, words),
         words("{n} messages", n=total),
         options,
         None,
@@ -115,23 +120,22 @@ async def show_overview(given: object, changed: int) -> tuple[Any, ...]:
 
 
 @dash.callback(
-    Output("quarantine-rows", "children"),
     Output("quarantine-page", "data"),
     Input("quarantine-wanted", "data"),
     Input("quarantine-after", "data"),
     Input("quarantine-changed", "data"),
 )
-async def show_rows(given: object, after: object, changed: int) -> tuple[Any, ...]:
+async def show_rows(given: object, after: object, changed: int) -> Any:
     """One page of messages."""
     del changed
     if not given:
-        return dash.no_update, dash.no_update
+        return dash.no_update
     words, filters, now = shell.reader().words, Filters.of(given), _now()
     # Where a page begins holds for the filters it was found with.
     place = after if isinstance(after, dict) and after.get("of") == given else {}
     key = as_key(place.get("key"))
     if key is not None and dash.ctx.triggered_id == "quarantine-changed":
-        return dash.no_update, dash.no_update  # what is new is on the first page
+        return dash.no_update  # what is new is on the first page
     city = room().feed.city
     devices = list(city.devices)
     try:
@@ -139,10 +143,10 @@ async def show_rows(given: object, after: object, changed: int) -> tuple[Any, ..
             lambda connection: rows(connection, filters.wanted(now, ((d.id, d.name) for d in devices)), key)
         )
     except StorageError:
-        return [], {}  # the overview says it
+        return {"rows": None, "more": "", "first": True}  # the overview says why
     names = {held.client: devices[city.number[held.client]].name for held in found.rows if held.client in city.number}
     more = key_of(found.rows[-1]) if found.more else ""
-    return message_rows(found, names, now, words), {"more": more, "first": key is None}
+    return {"rows": rows_data(found, names, now, words), "more": more, "first": key is None}
 
 
 @dash.callback(
@@ -170,23 +174,23 @@ async def show_message(chosen: object, acted: int) -> tuple[Any, ...]:
     return "shown", message_head(held, name, _now(), words), "1" if held.is_whole else ""
 
 
-@dash.callback(
-    Output("quarantine-payload", "children"), Input("quarantine-chosen", "data"), Input("quarantine-view", "data")
-)
+@dash.callback(Output("quarantine-shown", "data"), Input("quarantine-chosen", "data"), Input("quarantine-view", "data"))
 async def show_payload(chosen: object, view: object) -> Any:
     """What the chosen message holds."""
     key = as_key(chosen)
     if key is None:
-        return []
+        return {}
     try:
         held = await room().query(lambda connection: one(connection, *key))
     except StorageError:
-        return []  # the head says it
-    return message_payload(held, view, shell.reader().words) if held is not None else []
+        return {}  # the head says it
+    return payload_data(held, view) if held is not None else {}
 
 
-@dash.callback(Output("mapping-list", "children"), Input("quarantine-acted", "data"))
-async def show_mappings(acted: int) -> Any:
+@dash.callback(
+    Output("quarantine-mappings", "data"), Output("mapping-away", "children"), Input("quarantine-acted", "data")
+)
+async def show_mappings(acted: int) -> tuple[Any, Any]:
     """The mappings."""
     del acted
     words = shell.reader().words
@@ -195,8 +199,8 @@ async def show_mappings(acted: int) -> Any:
             lambda connection: (all_mappings(connection), standing_filters(connection))
         )
     except StorageError as error:
-        return storage_away(error, words)
-    return mapping_rows(found, standing, _now(), words)
+        return None, storage_away(error, words)
+    return mappings_data(found, standing, _now(), words), None
 
 
 @dash.callback(
@@ -347,6 +351,7 @@ def _side(words: Translator) -> html.Section:
                         ],
                         className="mappings-head",
                     ),
+                    html.Div(id="mapping-away"),
                     html.Div(id="mapping-list"),
                 ],
                 className="mappings-side",
