@@ -12,7 +12,7 @@ import msgspec
 from dashboards.mapping_suggestion import MOST_LEAVES, suggest
 from dashboards.payload_view import blamed, visible
 from dashboards.quarantine_search import key_of
-from dashboards.when import clock, figure
+from dashboards.when import clock, figure, number
 from ioc.catalog import KINDS, MEASURES
 from ioc.db import quarantine as kept
 from ioc.db.mappings import all_mappings, standing_filters
@@ -225,7 +225,7 @@ def _results(mapping: TopicMapping, example: Held, words: Translator) -> dict[st
             if raw is MISSING or raw is None:
                 results[item.path] = Result(words("not in this message"), bad=False)
             else:
-                results[item.path] = Result(figure(item.measure, value_of(item, raw), words), bad=False)
+                results[item.path] = Result(_exactly(item.measure, value_of(item, raw), words), bad=False)
         except (RejectedError, PathError, KeyError) as error:
             detail = error.detail if isinstance(error, RejectedError) else str(error)
             results[item.path] = Result(visible(detail), bad=True)
@@ -261,7 +261,7 @@ def _tried(
         except (PathError, KeyError):
             faults.append(words("the mapping is not complete yet"))
         values = [
-            [f"{_label(item.measure, words)} {figure(item.measure, value, words)}" for item, value in e.values]
+            [f"{_label(item.measure, words)} {_exactly(item.measure, value, words)}" for item, value in e.values]
             for e in entries
         ]
     rows = []
@@ -280,6 +280,17 @@ def _tried(
             )
         )
     return rows
+
+
+def _exactly(measure: str, value: float, words: Translator) -> str:
+    """A value as pages show it, with all the digits that it has."""
+    row = MEASURES[measure]
+    if row.states:
+        return figure(measure, value, words)
+    shown, unit = (value * 100, "%") if row.unit == "1" else (value, words(row.unit))
+    text = f"{shown:.6g}"
+    decimals = len(text.partition(".")[2]) if "e" not in text else 6
+    return f"{number(shown, max(decimals, 0), words)} {unit}".strip()
 
 
 def _stamp(entry: Entry | None, now: datetime) -> str:

@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 from dashboards.components.quarantine_overview import reason_name
 from dashboards.payload_view import visible
 from dashboards.quarantine_search import Page, key_of
-from dashboards.when import clock
+from dashboards.when import ZONE
 from ioc.db.quarantine import Held
 from ioc.i18n import Translator
 
@@ -37,7 +37,7 @@ def rows_data(found: Page, names: Mapping[str, str], now: datetime, words: Trans
     return [
         {
             "key": key_of(held),
-            "time": clock(held.received, now),
+            "time": _short(held.received, now),
             "reason": reason_name(held.reason, words),
             "place": visible(held.client or held.topic),
             "name": "" if names.get(held.client, held.client) == held.client else visible(names[held.client]),
@@ -63,3 +63,9 @@ def outcome_badge(held: Held, words: Translator) -> Component | None:
 def size_of(size: int, words: Translator) -> str:
     """A size as people read it."""
     return words("{n} bytes", n=size) if size < 10_000 else f"{size / 1024:.0f} KiB"
+
+
+def _short(time: datetime, now: datetime) -> str:
+    """The time of day, with day and month when it is not today's; nothing here is a year old."""
+    local = time.astimezone(ZONE)
+    return local.strftime("%H:%M:%S" if local.date() == now.astimezone(ZONE).date() else "%d/%m %H:%M:%S")
