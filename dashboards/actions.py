@@ -7,7 +7,10 @@ down with that said.
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Final
 from urllib.parse import unquote
 
@@ -28,6 +31,9 @@ from ioc.register import Entry, register
 from ioc.service import utc_now
 
 _BODY_AT_MOST: Final = 65536
+#: What could not be begun for so long is not done any more.
+LATE_S: Final = 10.0
+Act = Callable[[Connection, str], list[Change]]
 _Ids = Annotated[list[int], msgspec.Meta(max_length=5000)]
 
 
@@ -171,7 +177,7 @@ def routes(room: Room) -> APIRouter:
             return _refused(413, f"expected at most {_BODY_AT_MOST} bytes")
         try:
             wish = msgspec.json.decode(body, type=ACTS[what])
-            changes = await room.query(lambda connection: wish(connection, who))
+            changes = await room.query(partial(_do, wish, who, time.monotonic()))
         except FormError as error:
             return JSONResponse({"error": str(error), "faults": error.faults}, status_code=400)
         except (msgspec.MsgspecError, ActionError) as error:
@@ -188,6 +194,19 @@ def routes(room: Room) -> APIRouter:
         return JSONResponse({"changed": len(changes)})
 
     return router
+
+
+def _do(wish: Act, who: str, asked: float, connection: Connection) -> list[Change]:
+    """Do it, unless the database was away since for so long that whoever asked has given up: what is done late is a surprise.
+
+    Raises:
+        ActionError: it makes no sense.
+        StorageError: nothing was done.
+    """
+    waited = time.monotonic() - asked
+    if waited > LATE_S:
+        raise StorageError(f"TimescaleDB answered after {waited:.0f} s: nothing was done, ask again")
+    return wish(connection, who)
 
 
 def _refused(status: int, why: str) -> JSONResponse:

@@ -57,16 +57,16 @@ def light(
         ActionError: no name, no such level, no such lamp, or none below that device.
         StorageError: nothing was changed.
     """
-    name = typed_name(who)
+    name, requested = typed_name(who), now or utc_now()
     if not 0 <= level <= 1:
         raise ActionError(f"level: got {level:g}, expected 0 (off) to 1 (full)")
     with translated(), connection.transaction():
         lamps = _below(connection, under) if under else _named(connection, devices)
-        changed = stored.request(connection, lamps, level, name, now or utc_now())
+        changed = stored.request(connection, lamps, level, name, requested)
         orders = {one.device: one.id for one in changed if one.state == "requested"}
         subject = under or (lamps[0] if len(lamps) == 1 else "")
         call_ingest(connection)
-        append(connection, name, "lamp.light", subject, after={"level": level, "commands": orders}, now=now)
+        append(connection, name, "lamp.light", subject, after={"level": level, "commands": orders}, now=requested)
     return [CommandsChanged(changed)]
 
 

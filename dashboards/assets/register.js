@@ -4,13 +4,15 @@
   const IOC = (window.IOC = window.IOC || {});
   const t = (message, values) => IOC.t(message, values);
   const STATUSES = ["active", "maintenance", "retired"];
-  let card = null, form = null, map = null, pin = null;
+  let card = null, form = null, map = null, pin = null, look = false;
 
   // The map is Leaflet's, made by the page when it likes; it is met here.
   if (window.L) L.Map.addInitHook(function () {
     if (this.getContainer().id !== "entry-map") return;
     map = this;
     pin = null;
+    // Seen once it is shown; every map fits the whole city first.
+    new ResizeObserver(() => { if (look && form && map.getSize().x !== 0) { look = false; mark(true); } }).observe(map.getContainer());
     map.on("click", (event) => { if (form) { put("lat", event.latlng.lat.toFixed(6)); put("lon", event.latlng.lng.toFixed(6)); forgive("lat", "lon"); mark(); } });
   });
 
@@ -19,12 +21,12 @@
   /** A coordinate as it was typed: with a decimal comma too; NaN when it is none, null when it is empty. */
   const degrees = (name) => { const typed = field(name).value.trim().replace(",", "."); return typed === "" ? null : Number(typed); };
 
-  function mark(look) {
+  function mark(near) {
     if (!map) return;
     const lat = degrees("lat"), lon = degrees("lon"), known = Number.isFinite(lat) && Number.isFinite(lon) && lat !== null && lon !== null;
     if (pin) pin.remove();
-    pin = known ? L.circleMarker([lat, lon], { radius: 8, className: "pin entry-pin", interactive: false }).addTo(map) : null;
-    if (look) { map.invalidateSize(); if (known) map.setView([lat, lon], 15, { animate: false }); }
+    pin = known ? L.circleMarker([lat, lon], { radius: parseFloat(getComputedStyle(document.documentElement).fontSize) / 2, className: "pin entry-pin", interactive: false }).addTo(map) : null;
+    if (near && known) map.setView([lat, lon], 15, { animate: false });
   }
   function labelled(name, text, input) {
     const label = IOC.el("label", "field", text), fault = IOC.el("small", "fault");
@@ -78,8 +80,8 @@
     for (const key of ["kind", "lat", "lon", "parent"]) put(key, device[key]);
     put("status", fresh ? "active" : device.status === "retired" ? "active" : device.status);
     box.replaceChildren(form);
+    look = true;
     card.dataset.open = "1";
-    requestAnimationFrame(() => mark(true));
     card.scrollIntoView({ block: "nearest" });
     name.focus();
   }

@@ -98,7 +98,7 @@ def _command(command: Command, now: datetime, words: Translator) -> html.Li:
 
 
 def _step(state: str, how: str, time: datetime | None, command: Command, words: Translator) -> html.Li:
-    if time is None:
+    if time is None or how == "over":
         said = "…" if how == "open" else "–"
     else:
         after = (time - command.requested).total_seconds()

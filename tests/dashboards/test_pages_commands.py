@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,21 +11,28 @@ from typing import Any, get_args
 import httpx
 import msgspec
 import pytest
+from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashboards import actions
 from dashboards.city import CityState
 from dashboards.components.command_chain import NAMED, light_history, light_reach, standing, steps, target, why
 from dashboards.components.device_entry import entry_data, entry_known, event_lines
 from dashboards.device_records import LightFile, device_file, light_file
+from dashboards.feed import Feed
+from dashboards.room import Room
+from dashboards.trends import Trends
 from ioc.commands import REASONS, light
 from ioc.db.commands import commands_of
 from ioc.db.devices import device as registered
 from ioc.db.devices import discover
-from ioc.db.pool import Connection
+from ioc.db.pool import Connection, Pool
 from ioc.i18n import translator
+from ioc.live import Live
 from ioc.model import Command, CommandsChanged, CommandState, Device, DevicesChanged, Discovery
 from ioc.register import Entry, register
+from ioc.settings import Settings
 from tests.fix_browser import Wall
 from tests.fix_stack import Database
 
@@ -219,6 +227,31 @@ def test_light_over_http(wall: Wall, connection: Connection, topic: str) -> None
     ):
         assert act(wall, "light", body).status_code == 400, body
     assert commands_of(connection, topic) == [one]
+
+
+def test_act_that_waited_too_long_for_the_database_is_not_done(
+    settings: Settings, db: Database, live: Live, connection: Connection, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever pressed has given up by then: a lamp that is lit a minute later is a surprise."""
+    connection.execute("INSERT INTO device (id, kind, name) VALUES (%s, 'streetlight', 'x')", (topic,))
+    pool = Pool(db.url, name="test")
+    server = FastAPI()
+    server.include_router(actions.routes(Room(settings, pool, live, Feed(settings, pool, live), Trends())))
+
+    async def press() -> int:
+        transport = httpx.ASGITransport(server)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://pages", cookies={"operator": "An"}
+        ) as client:
+            wish = {"level": 1, "devices": [topic]}
+            return (await client.post("/actions/light", json=wish, headers={"Origin": "http://pages"})).status_code
+
+    monkeypatch.setattr(actions, "LATE_S", -1.0)
+    assert (asyncio.run(press()), commands_of(connection, topic)) == (503, [])
+    monkeypatch.undo()
+    assert asyncio.run(press()) == 200
+    pool.close()
+    assert len(commands_of(connection, topic)) == 1
 
 
 def test_register_over_http(wall: Wall, connection: Connection, topic: str) -> None:
