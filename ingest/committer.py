@@ -174,8 +174,8 @@ class Committer:
 
     def _lost(self, error: Exception) -> None:
         self._service.degrade("timescaledb", str(error).strip())
-        if self._connection is not None and (self._connection.broken or not isinstance(error, psycopg.Error)):
-            self.close()
+        # Also one that does not count as broken: ended in a pipeline (executemany) it refuses every statement from then on.
+        self.close()
 
     def _is_late(self) -> bool:
         if not self._service.stopping.is_set():
