@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -58,6 +60,7 @@ class BrokerServer:
 
     def __init__(self, home: Home) -> None:
         self._broker = Broker(home)
+        self._saved = home.state / "mosquitto" / "mosquitto.db"
         self.port = free_port()
         self.url = self._broker.url(self.port)
         self.child: Child | None = None
@@ -75,6 +78,15 @@ class BrokerServer:
         """SIGKILL it."""
         if self.child is not None:
             self.child.kill()
+
+    def save(self) -> None:
+        """Have it write sessions and messages to the disk, as it does now and then by itself, and wait until it has."""
+        assert self.child is not None
+        before = self._saved.stat().st_mtime_ns if self._saved.exists() else 0
+        self.child.process.send_signal(signal.SIGUSR1)
+        while not self._saved.exists() or self._saved.stat().st_mtime_ns == before:
+            assert self.child.alive()
+            time.sleep(0.02)
 
 
 class CacheServer:

@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 
 def packet(topic: str, payload: bytes, mid: int, *, again: bool = False) -> bytes:
@@ -57,11 +58,13 @@ class Flood:
                 time.sleep(0.1)
 
     def _connected(self) -> socket.socket:
-        connection = socket.create_connection(self._address, timeout=5)
-        connection.sendall(bytes([0x10, 12, 0, 4]) + b"MQTT" + bytes([4, 2, 0, 60, 0, 0]))
-        if connection.recv(4)[:1] != b"\x20":
-            raise OSError("no CONNACK")
-        connection.setblocking(False)
+        with ExitStack() as unless_accepted:
+            connection = unless_accepted.enter_context(socket.create_connection(self._address, timeout=5))
+            connection.sendall(bytes([0x10, 12, 0, 4]) + b"MQTT" + bytes([4, 2, 0, 60, 0, 0]))
+            if connection.recv(4)[:1] != b"\x20":
+                raise OSError("no CONNACK")
+            connection.setblocking(False)
+            unless_accepted.pop_all()
         return connection
 
     def _serve(

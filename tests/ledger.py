@@ -1,106 +1,203 @@
-"""A stream of messages of every kind with a ledger, and the comparison of both with what is stored."""
+"""What a publisher sent and the broker acknowledged, and the comparison of it with what is stored."""
 
 from __future__ import annotations
 
 import json
 import random
 import time
+from collections import Counter
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
-from ioc.db.pool import Connection
+from ioc.db.pool import Connection, edition
 from ioc.db.upkeep import roll_hours
+from ioc.model import Quality
 from tests.flood import Flood
 
 HOUR_MS = 3_600_000
 
+#: One thing a message leaves in the database, as a tuple that names it: a reading by its key and value; a reading of a wrong
+#: clock by its value, since it is stored at its receive time; a state; an entry in quarantine by topic, reason and bytes.
+Fact = tuple[Any, ...]
 
-class Ledger:
-    """Messages, and what must be in the database once they were acknowledged.
 
-    Of every hundred messages one is poison, one has a wrong clock, two are states; a tenth of the readings is hours late, so that
-    finished hours change.
+class Difference(NamedTuple):
+    """How the database differs from what was acknowledged.
+
+    Attributes:
+        lost: facts of acknowledged messages that are not stored.
+        doubled: facts stored more often than they were sent.
+        strange: facts that no message of the ledger leaves.
     """
 
-    def __init__(self, name: str, number: int, *, seed: int) -> None:
-        chance = random.Random(seed)
-        base = round(time.time() * 1000) - number
+    lost: list[Fact]
+    doubled: list[Fact]
+    strange: list[Fact]
+
+
+class Ledger:
+    """Messages in the order in which they are sent, and the facts each of them leaves.
+
+    Devices are named `<name>-…`, so that what is stored of this ledger can be told from all else.
+    """
+
+    def __init__(self, name: str) -> None:
         self.name = name
         self.messages: list[tuple[str, bytes]] = []
-        self.readings: dict[int, float] = {}
-        self.clock_off: dict[int, float] = {}
-        self.states: set[int] = set()
-        self.poison: set[int] = set()
+        #: Which messages leave a fact; exact copies of a reading or state leave it once between them.
+        self.facts: dict[Fact, list[int]] = {}
+
+    @classmethod
+    def mixed(cls, name: str, number: int, *, seed: int, poison: bool = True) -> Ledger:
+        """A stream of every kind.
+
+        Of every hundred messages one is poison, one has a wrong clock, two are states; a tenth of the readings is hours late, so
+        that finished hours change.
+        """
+        ledger, chance = cls(name), random.Random(seed)
+        base = round(time.time() * 1000) - number
         for index in range(number):
-            device, kind = f"{name}-{index % 40}", index % 100
-            stamp = base + index
-            if kind == 7:
-                self.poison.add(index)
-                self._add(f"ioc/{device}/telemetry", b"poison %d" % index)
+            device, kind, stamp = f"{name}-{index % 40}", index % 100, base + index
+            if kind == 7 and poison:
+                ledger.poison(f"ioc/{device}/telemetry", b"poison %d" % index, "json")
             elif kind == 8:
-                self.clock_off[index] = float(index)
-                self._add_json(f"ioc/{device}/telemetry", {"ts": index * 1000, "values": {"energyConsumed": index}})
+                ledger.clock_off(device, index * 1000, {"energyConsumed": float(index)})
             elif kind in (9, 10):
-                self.states.add(index)
-                state = "online" if kind == 9 else "maintenance"
-                self._add_json(f"ioc/{device}/state", {"ts": stamp, "state": state, "reason": "test"})
+                ledger.state(device, stamp, "online" if kind == 9 else "maintenance")
             else:
                 if chance.random() < 0.1:
                     stamp -= chance.randrange(1, 48) * HOUR_MS
-                self.readings[index] = float(index)
-                self._add_json(f"ioc/{device}/telemetry", {"ts": stamp, "values": {"powerConsumption": index}})
+                ledger.reading(device, stamp, {"powerConsumption": float(index)})
+        return ledger
 
-    def _add(self, topic: str, payload: bytes) -> None:
-        self.messages.append((topic, payload))
+    def reading(self, device: str, stamp: int | str, values: Mapping[str, float], **more: Any) -> None:
+        """Telemetry with a time that is believed: epoch milliseconds, or ISO-8601."""
+        self._send(
+            f"ioc/{device}/telemetry", {"ts": stamp, "values": values, **more}, self.facts_of(device, stamp, values)
+        )
 
-    def _add_json(self, topic: str, payload: object) -> None:
-        self._add(topic, json.dumps(payload).encode())
+    @staticmethod
+    def facts_of(device: str, stamp: int | str, values: Mapping[str, float]) -> list[Fact]:
+        """The readings that telemetry leaves."""
+        return [("reading", device, measure, _time(stamp), value) for measure, value in values.items()]
 
-    def stored(self, connection: Connection) -> tuple[int, int, int, int]:
-        """How many readings, readings of a wrong clock, states and poisons are stored."""
-        counts = []
-        for query in (
-            "SELECT count(*) FROM reading WHERE device LIKE %s AND quality = 0",
-            "SELECT count(*) FROM reading WHERE device LIKE %s AND quality = 1",
-            "SELECT count(*) FROM device_state WHERE device LIKE %s AND reason = 'test'",
-            "SELECT count(DISTINCT payload) FROM quarantine WHERE client LIKE %s",
-        ):
-            row = connection.execute(query, [f"{self.name}-%"]).fetchone()
-            assert row is not None
-            counts.append(row[0])
-        return counts[0], counts[1], counts[2], counts[3]
+    def clock_off(self, device: str, stamp: int | str, values: Mapping[str, float]) -> None:
+        """Telemetry with a time that is not believed; a device never sends a value twice with different times."""
+        facts = [("clock_off", device, measure, value) for measure, value in values.items()]
+        self._send(f"ioc/{device}/telemetry", {"ts": stamp, "values": values}, facts)
 
-    @property
-    def expected(self) -> tuple[int, int, int, int]:
-        """What `stored` gives when all is there once."""
-        return len(self.readings), len(self.clock_off), len(self.states), len(self.poison)
+    def state(self, device: str, stamp: int, state: str) -> None:
+        """A device says how it is."""
+        payload = {"ts": stamp, "state": state, "reason": "test"}
+        self._send(f"ioc/{device}/state", payload, [("state", device, _time(stamp), state)])
+
+    def poison(self, topic: str, payload: bytes, reason: str) -> None:
+        """What cannot be stored; each payload once, so that its second entry is seen as such."""
+        self._send(topic, payload, [("quarantine", topic, reason, payload[:65_536])])
+
+    def message(self, topic: str, payload: object, *facts: Fact) -> None:
+        """Any other message, with what it leaves."""
+        self._send(topic, payload, facts)
+
+    def _send(self, topic: str, payload: object, facts: Collection[Fact]) -> None:
+        for fact in facts:
+            self.facts.setdefault(fact, []).append(len(self.messages))
+        self.messages.append((topic, payload if isinstance(payload, bytes) else json.dumps(payload).encode()))
+
+    def progress(self, connection: Connection) -> int:
+        """How many facts are stored."""
+        row = connection.execute(_COUNT, {"like": f"{self.name}-%", "topic": f"ioc/{self.name}-%"}).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def stored(self, connection: Connection) -> Counter[Fact]:
+        """The facts that are stored, and how often each."""
+        like = [f"{self.name}-%"]
+        found: Counter[Fact] = Counter()
+        readings = "SELECT device, measure, time, value, quality FROM reading WHERE device LIKE %s"
+        for device, measure, stamp, value, quality in connection.execute(readings, like):
+            off = quality == Quality.CLOCK_OFF
+            found[("clock_off", device, measure, value) if off else ("reading", device, measure, stamp, value)] += 1
+        states = "SELECT device, time, state FROM device_state WHERE device LIKE %s AND reason <> 'data'"
+        found.update(("state", *row) for row in connection.execute(states, like))
+        poisons = "SELECT topic, reason, payload FROM quarantine WHERE topic LIKE %s"
+        found.update(("quarantine", *row) for row in connection.execute(poisons, [f"ioc/{self.name}-%"]))
+        return found
+
+    def difference(self, connection: Connection, acknowledged: Collection[int]) -> Difference:
+        """What is lost, doubled or strange; messages that were not acknowledged may be stored or not."""
+        stored = self.stored(connection)
+        lost = [
+            fact
+            for fact, indices in self.facts.items()
+            if fact not in stored and any(i in acknowledged for i in indices)
+        ]
+        doubled = [fact for fact, times in stored.items() if fact in self.facts and times > 1]
+        return Difference(lost, doubled, [fact for fact in stored if fact not in self.facts])
+
+    def settle(self, connection: Connection, *, within_s: float = 120.0) -> None:
+        """Wait until as much is stored as the whole ledger leaves, but no longer than that: what is missing, `check` says."""
+        deadline = time.monotonic() + within_s
+        while self.progress(connection) < len(self.facts) and time.monotonic() < deadline:
+            time.sleep(0.1)
 
     def check(self, connection: Connection, flood: Flood) -> None:
-        """Every message the broker acknowledged is stored exactly once, value for value, and the hourly figures agree.
+        """Every message was acknowledged and is stored exactly once, value for value, and all that is derived agrees.
 
         A poison that its sender had to send again may be kept twice: only the sender could tell that it is the same.
         """
-        assert flood.acknowledged == set(range(len(self.messages)))
-        like = [f"{self.name}-%"]
-        values = connection.execute(
-            "SELECT value, quality FROM reading WHERE device LIKE %s ORDER BY value", like
-        ).fetchall()
-        assert values == sorted([(v, 0) for v in self.readings.values()] + [(v, 1) for v in self.clock_off.values()])
-        poisons = [row[0] for row in connection.execute("SELECT payload FROM quarantine WHERE client LIKE %s", like)]
-        assert set(poisons) == {b"poison %d" % index for index in self.poison}
-        assert len(poisons) <= len(self.poison) + flood.sent_again
-        assert self.stored(connection) == self.expected
-        # Once as the view computes them now, once after the job has rolled every hour up.
-        for _ in range(2):
-            hours = connection.execute(
-                "SELECT sum(readings)::int, sum(total) FROM reading_hour WHERE device LIKE %s", like
-            ).fetchone()
-            everything = [*self.readings.values(), *self.clock_off.values()]
-            assert hours == (len(everything), sum(everything))
+        assert flood.acknowledged == set(range(len(self.messages))), "the publisher could not deliver everything"
+        lost, doubled, strange = self.difference(connection, flood.acknowledged)
+        poisons = [fact for fact in doubled if fact[0] == "quarantine"]
+        assert not lost, _some("lost", lost)
+        assert not strange, _some("in no message", strange)
+        assert len(doubled) == len(poisons), _some("doubled", doubled)
+        assert len(poisons) <= flood.sent_again, _some("doubled", poisons)
+        check_derived(connection, self.name)
+
+
+def check_derived(connection: Connection, name: str) -> None:
+    """The hourly figures and the latest values of these devices are those that their readings give.
+
+    The figures are compared as the view computes them now, and again after the job has rolled every hour up.
+    """
+    like = {"like": f"{name}-%"}
+    for _ in range(2):
+        assert not (wrong := connection.execute(_HOURS, like).fetchall()), _some("wrong hours", wrong)
+        if edition(connection) == "apache":
             roll_hours(connection, datetime.now(UTC))
-        newest = connection.execute(
-            "SELECT count(*) FROM latest l WHERE device LIKE %s AND time = (SELECT max(time) FROM reading r"
-            " WHERE r.device = l.device AND r.measure = l.measure)",
-            like,
-        ).fetchone()
-        kept = connection.execute("SELECT count(*) FROM latest WHERE device LIKE %s", like).fetchone()
-        assert newest == kept
+    assert not (wrong := connection.execute(_LATEST, like).fetchall()), _some("wrong latest values", wrong)
+
+
+def _time(stamp: int | str) -> datetime:
+    return datetime.fromtimestamp(stamp / 1000, UTC) if isinstance(stamp, int) else datetime.fromisoformat(stamp)
+
+
+def _some(what: str, rows: list[Any]) -> str:
+    return f"{len(rows)} {what}: {rows[:5]}"
+
+
+_COUNT = """
+SELECT (SELECT count(*) FROM reading WHERE device LIKE %(like)s)
+     + (SELECT count(*) FROM device_state WHERE device LIKE %(like)s AND reason <> 'data')
+     + (SELECT count(*) FROM (SELECT DISTINCT topic, reason, payload FROM quarantine WHERE topic LIKE %(topic)s) AS once)
+"""
+_HOURS = """
+WITH kept AS (
+    SELECT bucket, device, measure, readings, total, least, most FROM reading_hour WHERE device LIKE %(like)s
+), meant AS (
+    SELECT time_bucket('1 hour', time), device, measure, count(*), sum(value), min(value), max(value)
+    FROM reading WHERE device LIKE %(like)s GROUP BY 1, 2, 3
+)
+(TABLE kept EXCEPT ALL TABLE meant) UNION ALL (TABLE meant EXCEPT ALL TABLE kept)
+"""
+_LATEST = """
+WITH kept AS (
+    SELECT device, measure, time, value, quality FROM latest WHERE device LIKE %(like)s
+), meant AS (
+    SELECT DISTINCT ON (device, measure) device, measure, time, value, quality
+    FROM reading WHERE device LIKE %(like)s ORDER BY device, measure, time DESC
+)
+(TABLE kept EXCEPT ALL TABLE meant) UNION ALL (TABLE meant EXCEPT ALL TABLE kept)
+"""

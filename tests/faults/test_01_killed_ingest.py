@@ -1,0 +1,145 @@
+"""Ingest is killed with SIGKILL at every moment between the broker and its acknowledgement."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import pytest
+
+from ioc.db.pool import Connection
+from ioc.db.upkeep import roll_hours
+from ioc.live import Live
+from tests.faults import gate
+from tests.faults.conftest import Publish, Spawn
+from tests.faults.gate import BACKENDS, Gates, Place
+from tests.faults.process import IngestProcess
+from tests.faults.proxy import Proxy
+from tests.fix_ingest import eventually
+from tests.fix_stack import Database
+from tests.ledger import Ledger
+
+
+class Scene(NamedTuple):
+    """What a moment is made with."""
+
+    live: Live
+    database: Database
+    connection: Connection
+    gates: Gates
+    mqtt: Proxy
+    db: Proxy
+    ledger: Ledger
+
+
+@contextmanager
+def before_copy(scene: Scene, process: IngestProcess) -> Iterator[None]:
+    """It has taken messages, and none of them has reached the database."""
+    scene.db.stall()
+    process.wait_holding(scene.live, 1)
+    yield
+    scene.db.forget(tell_target=True)
+
+
+@contextmanager
+def in_copy(scene: Scene, process: IngestProcess) -> Iterator[None]:
+    """Some of a batch's rows are on the server, some are not."""
+    with gate.in_copy(process, scene.live, scene.db, scene.database):
+        yield
+
+
+@contextmanager
+def before_commit(scene: Scene, process: IngestProcess) -> Iterator[None]:
+    """All rows are on the server; the transaction is not committed."""
+    with scene.gates.closed(Place.BEFORE_COMMIT):
+        scene.gates.wait_held()
+        yield
+
+
+@contextmanager
+def in_commit(scene: Scene, process: IngestProcess) -> Iterator[None]:
+    """The transaction commits, and its client is dead before it hears of it."""
+    with scene.gates.closed(Place.IN_COMMIT):
+        scene.gates.wait_held()
+        yield
+
+
+@contextmanager
+def after_commit(scene: Scene, process: IngestProcess) -> Iterator[None]:
+    """The rows are there for all to see; no acknowledgement has reached the broker."""
+    before = scene.ledger.progress(scene.connection)
+    scene.mqtt.stall(down=False)
+    eventually(lambda: scene.ledger.progress(scene.connection) > before)
+    yield
+    scene.mqtt.forget(tell_target=True)
+
+
+Moment = Callable[[Scene, IngestProcess], AbstractContextManager[None]]
+
+
+@pytest.mark.parametrize("moment", [before_copy, in_copy, before_commit, in_commit, after_commit])
+def test_killed_at_a_moment(
+    moment: Moment,
+    spawn: Spawn,
+    publish: Publish,
+    wired: dict[str, str],
+    mqtt_wire: Proxy,
+    db_wire: Proxy,
+    gates: Gates,
+    db: Database,
+    connection: Connection,
+    live: Live,
+    topic: str,
+) -> None:
+    """Killed at that moment under load: what was acknowledged to the publisher is stored, each message once."""
+    ledger = Ledger.mixed(topic, 5000, seed=1)
+    scene = Scene(live, db, connection, gates, mqtt_wire, db_wire, ledger)
+    process = spawn(**wired)
+    load = publish(ledger, rate=1500)
+    load.wait_moving(db)
+    with moment(scene, process):
+        process.kill()
+    mqtt_wire.heal()
+    db_wire.heal()
+    process = spawn(wait=False, **wired)
+    load.finish(db)
+    assert process.alive
+
+
+def test_killed_successor_meets_the_old_transaction(
+    spawn: Spawn, publish: Publish, gates: Gates, db: Database, connection: Connection, topic: str
+) -> None:
+    """The next ingest starts, and gets the same messages, while the killed one's transaction still commits."""
+    process = spawn()
+    load = publish(Ledger.mixed(topic, 4000, seed=2))
+    load.wait_moving(db)
+    with gates.closed(Place.IN_COMMIT):
+        old = gates.wait_held()
+        process.kill()
+        process = spawn(wait=False)
+        query = f"SELECT true {BACKENDS} AND pid <> {old} AND wait_event_type = 'Lock'"
+        eventually(lambda: connection.execute(query).fetchone())
+    load.finish(db)
+    assert process.alive
+
+
+def test_killed_at_random(spawn: Spawn, publish: Publish, db: Database, connection: Connection, topic: str) -> None:
+    """Killed again and again at random, while starting too; late data meets hours that are rolled up meanwhile."""
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    process = spawn()
+    load = publish(Ledger.mixed(topic, 15_000, seed=seed), rate=1500)
+    while load.publishing:
+        if chance.random() < 0.7:
+            load.wait_moving(db)
+        time.sleep(chance.uniform(0, 1))
+        process.kill()
+        roll_hours(connection, datetime.now(UTC))
+        process = spawn(wait=False)
+    load.finish(db)
+    assert process.alive

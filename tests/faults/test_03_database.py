@@ -1,0 +1,100 @@
+"""PostgreSQL crashes, restarts, and ends connections, in the middle of whatever ingest has begun."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from ioc.live import Live
+from tests.faults.conftest import Publish, Spawn
+from tests.faults.database import DatabaseServer
+from tests.faults.gate import BACKENDS, Gates, Place, in_copy
+from tests.faults.proxy import Proxy
+from tests.fix_stack import Database
+from tests.ledger import Ledger
+
+
+@pytest.fixture(scope="module")
+def db(crashing_db: Database) -> Database:
+    """In place of the shared server's: this one crashes."""
+    return crashing_db
+
+
+def test_crash_and_restart(
+    spawn: Spawn, publish: Publish, server: DatabaseServer, gates: Gates, db: Database, live: Live, topic: str
+) -> None:
+    """Crashed before a commit and in one, then restarted in order: ingest keeps its batch, says what is missing, and goes on."""
+    process = spawn()
+    load = publish(Ledger.mixed(topic, 12_000, seed=1), rate=1500)
+    for place in Place:
+        load.wait_moving(db)
+        with gates.closed(place):
+            gates.wait_held()
+            server.crash()
+        process.wait_degraded(live, "timescaledb")
+        server.start()
+    load.wait_moving(db)
+    server.stop()
+    server.start()
+    load.finish(db)
+    process.wait_well(live)
+    assert process.said("back", what="timescaledb")
+
+
+def terminate(pid: int, server: DatabaseServer) -> None:
+    """The server ends the connection."""
+    server.admin(f"SELECT pg_terminate_backend({pid})")
+
+
+def cancel(pid: int, server: DatabaseServer) -> None:
+    """The server ends the statement alone."""
+    server.admin(f"SELECT pg_cancel_backend({pid})")
+
+
+def kill(pid: int, server: DatabaseServer) -> None:
+    """The backend dies of SIGKILL: the server ends all others and replays its log before it serves again."""
+    server.kill_backend(pid)
+
+
+def crash(pid: int, server: DatabaseServer) -> None:
+    """The whole server dies, and is started again."""
+    server.crash()
+    server.start()
+
+
+@pytest.mark.parametrize("end", [terminate, cancel, kill, crash])
+def test_ended_in_mid_copy(
+    end: Callable[[int, DatabaseServer], None],
+    spawn: Spawn,
+    publish: Publish,
+    wired: dict[str, str],
+    db_wire: Proxy,
+    server: DatabaseServer,
+    db: Database,
+    live: Live,
+    topic: str,
+) -> None:
+    """Ended while a COPY runs: none of its rows is kept, and all of them are copied again."""
+    process = spawn(**wired)
+    load = publish(Ledger.mixed(topic, 5000, seed=2))
+    load.wait_moving(db)
+    with in_copy(process, live, db_wire, db) as pid:
+        end(pid, server)
+    load.finish(db)
+    process.wait_well(live)
+    assert process.said("lost", what="timescaledb")
+
+
+def test_connections_ended_at_random(spawn: Spawn, publish: Publish, db: Database, topic: str) -> None:
+    """Connections are ended again and again, in whatever statement; the batch is committed on the next one."""
+    process = spawn()
+    load = publish(Ledger.mixed(topic, 10_000, seed=3))
+    killed = 0
+    with db.connect() as connection:
+        while load.publishing or killed < 8:
+            killed += len(connection.execute(f"SELECT pg_terminate_backend(pid) {BACKENDS}").fetchall())
+            time.sleep(0.31)
+    load.finish(db)
+    assert process.alive
