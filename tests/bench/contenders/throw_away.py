@@ -9,7 +9,9 @@ import paho.mqtt.client as paho
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ingest.message import Raw
-from ingest.mqtt import BlockClient, connect_properties, point_at
+from ingest.mqtt import BlockClient
+from ioc.broker import BrokerAddress
+from ioc.mqtt import Contact
 from tests.bench.arena import PATIENCE_S, Arena
 from tests.bench.generate import flooding
 from tests.bench.messages import Series
@@ -31,8 +33,8 @@ def throw_away(arena: Arena, series: Series) -> dict[str, float]:
         client.subscribe([(f"{_ROOT}/+/telemetry", SubscribeOptions(qos=1))])
 
     granted: list[bool] = []
-    client = BlockClient(series.name, deliver)
-    point_at(client, arena.urls.mqtt_url, keepalive_s=60, properties=connect_properties(20_000))
+    contact = Contact(BrokerAddress.parse(arena.urls.mqtt_url))
+    client = BlockClient(contact, series.name, deliver, keepalive_s=60, inflight=20_000)
     client.on_connect = subscribe
     client.on_subscribe = lambda *rest: granted.append(True)
     client.reconnect()
