@@ -107,7 +107,9 @@ def test_bad_payload_holds_nothing_to_store(payload: bytes) -> None:
     """What the benchmark calls bad is bad: ingest finds no reading in it, and says why."""
     intake = Intake({}, Clocks(ahead_s=1e9, behind_s=1e9))
     topic = SERIES.topic("ioc", 0).encode()
-    Decoder(intake, all_dialects(), most_bytes=10_000).decode(Block(1, datetime.now(UTC), [(topic, payload, 1, False)], len(payload)))
+    Decoder(intake, all_dialects(), most_bytes=10_000).decode(
+        Block(1, datetime.now(UTC), [(topic, payload, 1, False)], len(payload))
+    )
     batch = intake.take()
     assert not batch.readings
     assert not batch.clock_off
