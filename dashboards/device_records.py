@@ -16,9 +16,11 @@ from ioc.db.devices import device as read_device
 from ioc.db.devices import state_history
 from ioc.db.events import events_of
 from ioc.db.pool import Connection
+from ioc.db.quarantine import PLACE
 from ioc.db.readings import latest_of
 from ioc.model import Alarm, Command, Device, DeviceState, Event, Quality, Reading, Rejected
 from ioc.register import ACTS
+from ioc.topics import ROOT
 
 #: A device first seen within this time is young, unless the whole installation is: its first hour counts as its beginning.
 NEW_FOR: Final = timedelta(hours=24)
@@ -191,10 +193,12 @@ def _alarms(connection: Connection, key: str) -> list[Alarm]:
 def _rejected(connection: Connection, key: str, now: datetime) -> list[Rejected]:
     query = (
         f"SELECT {_REJECTED} FROM quarantine WHERE received > %s"  # noqa: S608
-        f" AND (split_part(topic, '/', 2) = %s OR client = %s) ORDER BY received DESC LIMIT {REJECTED}"
+        f" AND {PLACE} = ANY(%s) AND outcome <> 'replayed' ORDER BY received DESC LIMIT {REJECTED}"
     )
+    # By the device, or by its topics where it could not be told.
+    places = [key, *(f"{ROOT}/{key}/{channel}" for channel in ("telemetry", "state", "announce"))]
     with connection.cursor(row_factory=class_row(Rejected)) as cursor:
-        return cursor.execute(query.encode(), (now - timedelta(days=7), key, key)).fetchall()
+        return cursor.execute(query.encode(), (now - timedelta(days=7), places)).fetchall()
 
 
 def _relatives(connection: Connection, where: str, value: str) -> list[Relative]:

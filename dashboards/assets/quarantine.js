@@ -2,7 +2,7 @@
 (function () {
   "use strict";
   const IOC = (window.IOC = window.IOC || {});
-  const FRESH_MS = 3000, SLOW_S = 30, RUNNING_S = 2;
+  const FRESH_MS = 3000, SLOW_S = 30, AWAY_S = 5, RUNNING_S = 2;
   let root = null, chosen = "", rounds = 0, slow = 0, wanted = null, page = {}, rejected = 0, ran = false, ring = null;
 
   const t = (message, values) => IOC.t(message, values);
@@ -114,8 +114,8 @@
     at("[data-quarantine=first]").disabled = now.first !== false;
     at("[data-quarantine=older]").disabled = !now.more;
     const place = at("#quarantine-rows");
+    at("[data-quarantine=all]").disabled = !(now.rows && now.rows.length);
     if (!now.rows) return place.replaceChildren();
-    at("[data-quarantine=all]").disabled = !now.rows.length;
     if (!now.rows.length) {
       return place.replaceChildren(el("div", "empty", el("div", "empty-mark", "✓"), el("p", "", t("Nothing lies in quarantine for what was asked")), el("p", "muted", t("A longer span or fewer filters may show more."))));
     }
@@ -134,7 +134,10 @@
     mark();
   }
   function drawPayload(shown) {
-    const place = at("#quarantine-payload");
+    const place = at("#quarantine-payload"), name = `${shown.key} ${shown.view}`;
+    // It stays where it was scrolled to: a payload never changes.
+    if (place.dataset.shown === name && place.firstChild) return;
+    place.dataset.shown = name;
     if (!shown.view) return place.replaceChildren();
     const views = [["json", "JSON"], ["text", t("Text")], ["hex", t("Hexadecimal")]].map(([view, name]) => {
       const tab = button(`tab${shown.view === view ? " on" : ""}`, { view }, name);
@@ -286,7 +289,8 @@
       // When the last one has ended, what lies here is another.
       if (ran && !runs) acted();
       ran = runs;
-      if (slow >= SLOW_S) fresh();
+      const away = root.querySelector(".away");
+      if (slow >= (away ? AWAY_S : SLOW_S)) (away ? acted : fresh)();
     },
     unmount() {
       root.removeEventListener("click", click);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Final
+from urllib.parse import quote
 
 import segno
 from dash import html
@@ -165,7 +166,14 @@ def rejected_lines(file: DeviceFile, now: datetime, words: Translator) -> Compon
     """The last messages from it that could not become records, each with its reason."""
     if not file.rejected:
         return html.P(words("No messages in quarantine"), className="muted")
-    return html.Ul([html.Li(_rejected(one, now, words)) for one in file.rejected], className="rejected")
+    return html.Div(
+        [
+            html.Ul([html.Li(_rejected(one, now, words)) for one in file.rejected], className="rejected"),
+            html.A(
+                words("All of it, and what to do"), href=f"/quarantine?text={quote(file.device.id)}", className="more"
+            ),
+        ]
+    )
 
 
 def relatives(file: DeviceFile, words: Translator) -> list[Component]:

@@ -174,9 +174,15 @@ async def show_message(chosen: object, acted: int) -> tuple[Any, ...]:
     return "shown", message_head(held, name, _now(), words), "1" if held.is_whole else ""
 
 
-@dash.callback(Output("quarantine-shown", "data"), Input("quarantine-chosen", "data"), Input("quarantine-view", "data"))
-async def show_payload(chosen: object, view: object) -> Any:
+@dash.callback(
+    Output("quarantine-shown", "data"),
+    Input("quarantine-chosen", "data"),
+    Input("quarantine-view", "data"),
+    Input("quarantine-acted", "data"),
+)
+async def show_payload(chosen: object, view: object, acted: int) -> Any:
     """What the chosen message holds."""
+    del acted
     key = as_key(chosen)
     if key is None:
         return {}

@@ -23,7 +23,7 @@ MOST_PLACES: Final = 500
 #: Beginning of a payload that is read for a list.
 _BEGINNING: Final = 160
 #: As in the index `quarantine_place`.
-_PLACE: Final = "(CASE WHEN client = '' THEN topic ELSE client END)"
+PLACE: Final = "(CASE WHEN client = '' THEN topic ELSE client END)"
 #: Buckets begin at midnight of the city, whatever their length.
 _ORIGIN: Final = "'2000-01-01 00:00:00+07'::timestamptz"
 #: Without case and diacritics, as a search is typed; the twin of `dashboards.search.fold`.
@@ -219,7 +219,7 @@ def one(connection: Connection, received: datetime, key: int) -> Held | None:
 
 def samples(connection: Connection, place: str, since: datetime, most: int) -> list[Held]:
     """The newest messages of a place, each once however many reasons it has, with all that was kept of them."""
-    newest = f"{_HELD_WHOLE} WHERE {_PLACE} = %(p)s AND received >= %(s)s ORDER BY received DESC, id DESC LIMIT %(n)s"
+    newest = f"{_HELD_WHOLE} WHERE {PLACE} = %(p)s AND received >= %(s)s ORDER BY received DESC, id DESC LIMIT %(n)s"
     query = f"SELECT DISTINCT ON (received) * FROM ({newest}) AS newest ORDER BY received DESC, id"  # noqa: S608
     return _held(connection, query, {"p": place, "s": since, "n": most})
 
@@ -256,7 +256,7 @@ def condition(wanted: Wanted, places: Sequence[str] | None) -> tuple[str, dict[s
     where, values = ["received >= %(since)s AND received < %(until)s"], {"since": wanted.since, "until": wanted.until}
     if wanted.replayed is not None:
         where.append("outcome = 'replayed'" if wanted.replayed else "outcome <> 'replayed'")
-    return _and_more(where, values, wanted, _PLACE, places)
+    return _and_more(where, values, wanted, PLACE, places)
 
 
 def _and_more(

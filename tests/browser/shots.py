@@ -16,7 +16,7 @@ from tests.fix_browser import CHROMIUM, FLAGS
 
 URL = "http://localhost:8050"
 SIZES = {"hd": (1920, 1080), "4k": (3840, 2160)}
-PAGES = {"wall": "/", "incidents": "/incidents", "devices": "/devices"}
+PAGES = {"wall": "/", "incidents": "/incidents", "devices": "/devices", "quarantine": "/quarantine"}
 #: Time for the first snapshot, charts and pictures; nothing on the wall tells that everything has been drawn.
 SETTLE_MS = 8000
 
