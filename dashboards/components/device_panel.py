@@ -24,11 +24,17 @@ from ioc.catalog import KINDS, MEASURES
 from ioc.i18n import Translator
 from ioc.model import Quality, Rejected
 
-_WORST: Final = ((Quality.CLOCK_OFF, "clock"), (Quality.MANUAL, "manual"), (Quality.GOOD, "good"))
+_WORST: Final = (
+    (Quality.CLOCK_OFF, "clock"),
+    (Quality.MANUAL, "manual"),
+    (Quality.NO_TIME, "receipt"),
+    (Quality.GOOD, "good"),
+)
 _QUALITY: Final = {
     Quality.GOOD: "",
     Quality.CLOCK_OFF: "stored at our time: its clock was off",
     Quality.MANUAL: "keyed in by hand",
+    Quality.NO_TIME: "stored at our time: it states none",
 }
 
 

@@ -17,7 +17,7 @@ from ingest.simulator.water import battery, flood_gauge
 
 _encode = msgspec.json.encode
 #: How often they report.
-REPORT_S: Final = 30.0
+REPORT_S: Final = 15.0
 _SEED: Final = 2025
 
 
