@@ -135,6 +135,12 @@ def test_state_strip_begins_unknown() -> None:
     assert [part.style["flexGrow"] for part in parts] == [5000, 5000]
 
 
+def test_state_strip_of_a_device_that_said_nothing() -> None:
+    """It is unknown from end to end."""
+    (part,) = state_strip([], T0, T0 + 60 * MINUTE, VI).children
+    assert part.className == "part s-unknown"
+
+
 def test_heard_strip_marks_quarter_hours_with_data() -> None:
     """A quarter of an hour without a record is empty, though the session was open."""
     parts = heard_strip({T0 + 15 * MINUTE: 3}, T0, T0 + 60 * MINUTE, 15 * MINUTE, VI).children
