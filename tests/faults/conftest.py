@@ -23,11 +23,11 @@ from ioc.settings import Settings
 from ioc.stack.home import Home
 from tests.faults.database import DatabaseServer
 from tests.faults.gate import Gates
-from tests.faults.load import Load
 from tests.faults.process import IngestProcess
 from tests.faults.proxy import Proxy
 from tests.fix_stack import BrokerServer, Database
 from tests.ledger import Ledger
+from tests.load import Load
 
 Spawn = Callable[..., IngestProcess]
 Publish = Callable[..., Load]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -19,10 +17,7 @@ from ingest.service import Ingest
 from ingest.spool import Spool, hold_spool, spool_root
 from ingest.spool_record import scan
 from ingest.spool_segment import Segment, segments
-from ioc.db.migrate import migrate
-from ioc.db.pool import Connection
 from ioc.live import Live
-from ioc.model import Heartbeat
 from ioc.service import Service
 from ioc.settings import Settings
 from ioc.stack.accounts import account, own_folder, write_private
@@ -30,10 +25,11 @@ from ioc.stack.broker import answers
 from ioc.stack.embedded import free_port
 from ioc.stack.home import Home
 from ioc.stack.process import Child, find, start, wait_ready
-from tests.fix_ingest import Spawn, eventually, wait_beating
+from tests.faults.conftest import Spawn
+from tests.faults.database import DatabaseServer
+from tests.fix_ingest import eventually
 from tests.fix_stack import BrokerServer, Database
 from tests.flood import Flood
-from tests.ingest.test_outages import DatabaseServer, beat_of
 from tests.ledger import Ledger
 
 #: What this broker keeps for a session, as Mosquitto's default is a thousand.
@@ -74,17 +70,6 @@ def broker(runtime: Path) -> Iterator[ForgetfulBroker]:
     server.child.stop()
 
 
-@pytest.fixture(scope="module")
-def server(runtime: Path) -> Iterator[DatabaseServer]:
-    home = Home.at(runtime / "away")
-    home.make()
-    server = DatabaseServer(home)
-    with server.connect() as connection:
-        migrate(connection)
-    yield server
-    server.child.stop()
-
-
 @pytest.fixture(autouse=True)
 def database_back(server: DatabaseServer) -> Iterator[None]:
     """A test that fails leaves no crashed database to the next one."""
@@ -94,8 +79,8 @@ def database_back(server: DatabaseServer) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def db(server: DatabaseServer) -> Database:
-    return Database(server.url)
+def db(crashing_db: Database) -> Database:
+    return crashing_db
 
 
 @pytest.fixture
@@ -118,18 +103,11 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 class Load:
-    """A ledger, and among it states without a time, sent in bursts that the broker can hold."""
+    """A ledger, sent in bursts that the broker can hold."""
 
-    def __init__(self, broker: BrokerServer | ForgetfulBroker, server: DatabaseServer, topic: str, number: int) -> None:
-        self.ledger = Ledger(topic, number, seed=1)
-        self.wills = number // 100
-        for place in range(self.wills):
-            # Of the second one a first that is stored again would be told apart.
-            for state, at in (("maintenance", place * 50), ("online", number // 2 + place * 50)):
-                said = json.dumps({"state": state, "reason": "timeless"}).encode()
-                self.ledger.messages.insert(at, (f"ioc/{topic}w-{place}/state", said))
-        self._topic = topic
-        self._server = server
+    def __init__(self, broker: BrokerServer | ForgetfulBroker, db: Database, topic: str, number: int) -> None:
+        self.ledger = Ledger.mixed(topic, number, seed=1)
+        self._db = db
         self._flood = Flood(broker.host, broker.port)
         self._stored = 0
         self.sent = 0
@@ -141,8 +119,8 @@ class Load:
 
     def wait_stored(self) -> None:
         """Wait until all that was sent is stored."""
-        with self._server.connect() as connection:
-            eventually(lambda: self._count(connection) >= self.sent)
+        with self._db.connect() as connection:
+            eventually(lambda: self.ledger.progress(connection) >= self.sent)
         self._stored = self.sent
 
     def wait_spooled(self, settings: Settings) -> None:
@@ -154,18 +132,9 @@ class Load:
         while self.sent < len(self.ledger.messages):
             self.send()
             self.wait_stored()
-        with self._server.connect() as connection:
-            with suppress(AssertionError):  # the comparison says more than that it took too long
-                eventually(lambda: self.ledger.stored(connection) == self.ledger.expected)
-            assert self.ledger.stored(connection) == self.ledger.expected
-            assert self._count(connection) - sum(self.ledger.expected) == 2 * self.wills
+        with self._db.connect() as connection:
+            self.ledger.settle(connection)
             self.ledger.check(connection, self._flood)
-
-    def _count(self, connection: Connection) -> int:
-        query = "SELECT count(*) FROM device_state WHERE device LIKE %s AND reason = 'timeless'"
-        row = connection.execute(query, [f"{self._topic}w-%"]).fetchone()
-        assert row is not None
-        return sum(self.ledger.stored(connection)) + int(row[0])
 
 
 def spooled(settings: Settings) -> list[Segment]:
@@ -189,12 +158,17 @@ def wait_empty(settings: Settings) -> None:
 
 
 def test_database_away_longer_than_broker_holds(
-    spawn: Spawn, broker: ForgetfulBroker, server: DatabaseServer, settings: Settings, live: Live, topic: str
+    spawn: Spawn,
+    broker: ForgetfulBroker,
+    server: DatabaseServer,
+    db: Database,
+    settings: Settings,
+    live: Live,
+    topic: str,
 ) -> None:
     """Twice the database goes away while more comes than the broker holds; every message is stored once, in the end."""
-    process = spawn()
-    wait_beating(live, process)
-    load = Load(broker, server, topic, 11_000)
+    spawn()
+    load = Load(broker, db, topic, 11_000)
     for _ in range(2):
         load.send()
         load.wait_stored()
@@ -207,21 +181,26 @@ def test_database_away_longer_than_broker_holds(
         load.wait_stored()
         wait_empty(settings)
     load.finish()
-    with server.connect() as connection:
+    with db.connect() as connection:
         row = connection.execute("SELECT count(*) FROM delivery WHERE client LIKE '% spool %'").fetchone()
         assert row == (0,), "what is spooled no more needs no memory"
 
 
 def test_database_hangs(
-    spawn: Spawn, broker: ForgetfulBroker, server: DatabaseServer, settings: Settings, live: Live, topic: str
+    spawn: Spawn,
+    broker: ForgetfulBroker,
+    server: DatabaseServer,
+    db: Database,
+    settings: Settings,
+    live: Live,
+    topic: str,
 ) -> None:
     """A database that answers nothing for a while, without an error, is away too."""
-    process = spawn()
-    wait_beating(live, process)
-    load = Load(broker, server, topic, 6000)
+    spawn()
+    load = Load(broker, db, topic, 6000)
     load.send()
     load.wait_stored()
-    with server.connect() as connection, connection.transaction():
+    with db.connect() as connection, connection.transaction():
         connection.execute("LOCK TABLE latest IN ACCESS EXCLUSIVE MODE")
         for _ in range((INFLIGHT + HELD) // BURST + 2):
             load.send()
@@ -231,12 +210,17 @@ def test_database_hangs(
 
 
 def test_killed_while_spooling(
-    spawn: Spawn, broker: ForgetfulBroker, server: DatabaseServer, settings: Settings, live: Live, topic: str
+    spawn: Spawn,
+    broker: ForgetfulBroker,
+    server: DatabaseServer,
+    db: Database,
+    settings: Settings,
+    live: Live,
+    topic: str,
 ) -> None:
     """Ingest is killed again and again, while it spools and while it catches up, and starts without a database too."""
     process = spawn()
-    wait_beating(live, process)
-    load = Load(broker, server, topic, 9000)
+    load = Load(broker, db, topic, 9000)
     load.send()
     load.wait_stored()
     server.crash()
@@ -245,46 +229,47 @@ def test_killed_while_spooling(
         load.wait_spooled(settings)
         load.send()
         process.kill()
-        process.wait()
-        process = spawn()
+        process = spawn(wait=False)
         load.wait_spooled(settings)
     server.start()
-    with server.connect() as connection:
+    with db.connect() as connection:
         for _ in range(3):
-            before = load.ledger.stored(connection)
-            eventually(lambda before=before: load.ledger.stored(connection) > before or not spooled(settings))
+            before = load.ledger.progress(connection)
+            eventually(lambda before=before: load.ledger.progress(connection) > before or not spooled(settings))
             process.kill()
-            process.wait()
-            process = spawn()
+            process = spawn(wait=False)
     load.finish()
     wait_empty(settings)
 
 
 def test_full(
-    spawn: Spawn, ample: BrokerServer, environment: dict[str, str], server: DatabaseServer, live: Live, topic: str
+    spawn: Spawn,
+    ample: BrokerServer,
+    environment: dict[str, str],
+    server: DatabaseServer,
+    db: Database,
+    live: Live,
+    topic: str,
 ) -> None:
     """A full spool stops the reading and says so; a broker that can hold does, and all is stored in the end."""
     environment |= {"IOC_INGEST_SPOOL_MB": "1", "IOC_MQTT_URL": ample.url}
     environment |= {"IOC_INGEST_INFLIGHT": "2000", "IOC_INGEST_BATCH_ROWS": "1000"}
     process = spawn()
-    wait_beating(live, process)
-    load = Load(ample, server, topic, 40_000)
+    load = Load(ample, db, topic, 40_000)
     load.send()
     load.wait_stored()
     server.crash()
     load.send(40_000)
 
-    def beat_says(word: str) -> Heartbeat | None:
-        beat = beat_of(live, process)
-        return beat if beat is not None and word in beat.reason else None
-
-    beat = eventually(lambda: beat_says("spool: full at 1 MB"))
+    process.wait_degraded(live, "spool: full at 1 MB")
+    beat = process.beat(live)
+    assert beat is not None
     assert beat.figures["spool_mb"] <= 1
     # Two inboxes and two batches, each by one block over its bound.
     assert beat.figures["queue"] < 40_000 / 2
     server.start()
     load.finish()
-    eventually(lambda: (beat := beat_of(live, process)) and beat.state == "ok")
+    process.wait_well(live)
 
 
 @pytest.fixture
@@ -297,12 +282,17 @@ def ample(runtime: Path, topic: str) -> Iterator[BrokerServer]:
 
 
 def test_damaged_on_disk(
-    spawn: Spawn, broker: ForgetfulBroker, server: DatabaseServer, settings: Settings, live: Live, topic: str
+    spawn: Spawn,
+    broker: ForgetfulBroker,
+    server: DatabaseServer,
+    db: Database,
+    settings: Settings,
+    live: Live,
+    topic: str,
 ) -> None:
     """A damaged record costs itself alone and is kept aside; the half of a record at the end costs nothing."""
     process = spawn()
-    wait_beating(live, process)
-    load = Load(broker, server, topic, 3000)
+    load = Load(broker, db, topic, 3000)
     load.send()
     load.wait_stored()
     server.crash()
@@ -310,20 +300,15 @@ def test_damaged_on_disk(
         load.send()
         load.wait_spooled(settings)
     process.kill()
-    process.wait()
     segment = max(spooled(settings), key=lambda one: one.size)
     data = bytearray(segment.path.read_bytes())
     found = scan(bytes(data), segment.seed).records
-    victim, value = next(
-        (record.message[1], json.loads(record.message[1])["values"]["powerConsumption"])
-        for record in found[len(found) // 2 :]
-        if b"powerConsumption" in record.message[1]
-    )
+    victim = next(record.message[1] for record in found[len(found) // 2 :] if b"powerConsumption" in record.message[1])
     data[data.index(victim)] ^= 1
     segment.path.write_bytes(data)
     with spooled(settings)[-1].path.open("ab") as file:
         file.write(b"\xc1SP1 half of a record")
-    del load.ledger.readings[value]
+    load.ledger.excuse(victim)
     server.start()
     spawn()
     load.finish()
@@ -337,6 +322,7 @@ def test_removal_fails(
     live: Live,
     broker: ForgetfulBroker,
     server: DatabaseServer,
+    db: Database,
     topic: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -358,7 +344,7 @@ def test_removal_fails(
     def refuse(spool: Spool, segment: Segment) -> None:
         raise OSError(30, "Read-only file system")
 
-    load = Load(broker, server, topic, 5000)
+    load = Load(broker, db, topic, 5000)
     with monkeypatch.context() as patch, running() as shell:
         patch.setattr(Spool, "remove", refuse)
         load.send()
@@ -381,21 +367,20 @@ def test_spool_turned_off_is_emptied(
     broker: ForgetfulBroker,
     environment: dict[str, str],
     server: DatabaseServer,
+    db: Database,
     settings: Settings,
     live: Live,
     topic: str,
 ) -> None:
     """What was spooled before the setting was taken back is stored all the same."""
     process = spawn()
-    wait_beating(live, process)
-    load = Load(broker, server, topic, 3000)
+    load = Load(broker, db, topic, 3000)
     load.send()
     load.wait_stored()
     server.crash()
     load.send()
     load.wait_spooled(settings)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0
+    assert process.stop() == 0
     server.start()
     environment["IOC_INGEST_SPOOL_MB"] = "0"
     spawn()
@@ -404,7 +389,13 @@ def test_spool_turned_off_is_emptied(
 
 
 def test_spool_of_another_client(
-    spawn: Spawn, environment: dict[str, str], server: DatabaseServer, settings: Settings, live: Live, topic: str
+    spawn: Spawn,
+    environment: dict[str, str],
+    server: DatabaseServer,
+    db: Database,
+    settings: Settings,
+    live: Live,
+    topic: str,
 ) -> None:
     """One process holds a spool; messages in a spool that nobody empties are told by the heartbeat."""
     with hold_spool(spool_root(settings), "ioc-gone", 1_000_000):
@@ -415,5 +406,5 @@ def test_spool_of_another_client(
         assert refused.returncode == 1
         assert "another ingest runs as ioc-gone" in refused.stderr
     (spool_root(settings) / "ioc-gone" / "0000000001-00.raw").write_bytes(b"x")
-    process = spawn()
-    eventually(lambda: (beat := beat_of(live, process)) and "ioc-gone" in beat.reason)
+    process = spawn(wait=False)
+    process.wait_degraded(live, "ioc-gone")

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,8 +17,8 @@ from ioc.model import Heartbeat
 from ioc.settings import Settings
 from tests.fix_ingest import Device, eventually, now_ms
 from tests.fix_stack import BrokerServer, Database
-from tests.flood import Flood
 from tests.ledger import Ledger
+from tests.load import Load
 
 Start = Callable[[int], subprocess.Popen[bytes]]
 
@@ -63,28 +62,11 @@ def all_well(live: Live, process: subprocess.Popen[bytes], number: int) -> list[
     return members
 
 
-class Load:
-    """Publishes a ledger in the background."""
-
-    def __init__(self, broker: BrokerServer, name: str, number: int, rate: float | None = None) -> None:
-        self.ledger = Ledger(name, number, seed=3)
-        self.flood = Flood(broker.host, broker.port)
-        self.thread = threading.Thread(target=self.flood.publish, args=(self.ledger.messages,), kwargs={"rate": rate})
-        self.thread.start()
-
-    def finish(self, db: Database) -> None:
-        """Wait for the rest, and compare."""
-        self.thread.join(120)
-        with db.connect() as connection:
-            eventually(lambda: self.ledger.stored(connection) == self.ledger.expected, within_s=120)
-            self.ledger.check(connection, self.flood)
-
-
 def test_members_share_and_survive(start: Start, broker: BrokerServer, db: Database, live: Live, topic: str) -> None:
     """Three members share the messages; one is killed, one is stopped for good: both come back under their number."""
     process = start(3)
     members = all_well(live, process, 3)
-    load = Load(broker, topic, 16_000, 1500)
+    load = Load(broker.port, Ledger.mixed(topic, 16_000, seed=3), rate=1500)
     busy = eventually(lambda: {pid for pid, beat in beats(live).items() if beat.figures["rows_s"] > 0} >= set(members))
     assert busy, "each has its share"
     os.kill(members[1], signal.SIGKILL)
@@ -102,13 +84,13 @@ def test_fewer_members_fetch_what_waits(
     all_well(live, process, 3)
     process.terminate()
     assert process.wait(60) == 0
-    load = Load(broker, topic, 3000)
-    load.thread.join(60)
+    load = Load(broker.port, Ledger.mixed(topic, 3000, seed=3), rate=None)
+    load.wait_published()
     alone = start(1)
     eventually(lambda: alone.pid in beats(live))
     load.finish(db)
     eventually(lambda: numbers(tmp_path) == [1], within_s=60)
-    again = Load(broker, f"{topic}-b", 500)
+    again = Load(broker.port, Ledger.mixed(f"b-{topic}", 500, seed=3), rate=None)
     again.finish(db)
 
 

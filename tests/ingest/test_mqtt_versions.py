@@ -16,8 +16,8 @@ from ioc.service import Service
 from ioc.settings import Settings
 from tests.fix_ingest import Device, Spawn, eventually, now_ms, wait_beating
 from tests.fix_stack import BrokerServer, Database
-from tests.flood import Flood
 from tests.ledger import Ledger
+from tests.load import Load
 
 READINGS = "SELECT count(*) FROM reading WHERE device = %s"
 
@@ -49,28 +49,18 @@ def test_killed_and_cut_off(
     spawn: Spawn, broker: BrokerServer, db: Database, live: Live, topic: str, version: str
 ) -> None:
     """Ingest is killed, the broker restarts, all under load: what was acknowledged is stored exactly once."""
-    ledger, flood = Ledger(topic, 16_000, seed=int(version[0])), Flood(broker.host, broker.port)
     process = spawn()
     wait_beating(live, process)
-    publisher = threading.Thread(target=flood.publish, args=(ledger.messages,), kwargs={"rate": 2000})
-    publisher.start()
-    with db.connect() as connection:
-
-        def wait_moving() -> None:
-            before = ledger.stored(connection)
-            eventually(lambda: ledger.stored(connection) > before)
-
-        for _ in range(2):
-            wait_moving()
-            process.kill()
-            process.wait()
-            process = spawn()
-        wait_moving()
-        broker.stop()
-        broker.start()
-        publisher.join()
-        eventually(lambda: ledger.stored(connection) == ledger.expected, within_s=120)
-        ledger.check(connection, flood)
+    load = Load(broker.port, Ledger.mixed(topic, 16_000, seed=int(version[0])))
+    for _ in range(2):
+        load.wait_moving(db)
+        process.kill()
+        process.wait()
+        process = spawn()
+    load.wait_moving(db)
+    broker.stop()
+    broker.start()
+    load.finish(db)
 
 
 def test_retained_is_taken_once(
