@@ -72,7 +72,7 @@ class Load:
     """Publishes a ledger in the background."""
 
     def __init__(self, broker: BrokerServer, topic: str, number: int, rate: float) -> None:
-        self.ledger = Ledger(topic, number, seed=1)
+        self.ledger = Ledger.mixed(topic, number, seed=1)
         self._flood = Flood(broker.host, broker.port)
         self._thread = threading.Thread(target=self._flood.publish, args=(self.ledger.messages,), kwargs={"rate": rate})
         self._thread.start()
@@ -80,14 +80,14 @@ class Load:
     def wait_moving(self, server: DatabaseServer) -> None:
         """Wait until more of it is stored than now."""
         with server.connect() as connection:
-            before = sum(self.ledger.stored(connection))
-            eventually(lambda: sum(self.ledger.stored(connection)) > before)
+            before = self.ledger.progress(connection)
+            eventually(lambda: self.ledger.progress(connection) > before)
 
     def finish(self, server: DatabaseServer) -> None:
         """Wait for the rest, and compare."""
         self._thread.join(120)
         with server.connect() as connection:
-            eventually(lambda: self.ledger.stored(connection) == self.ledger.expected, within_s=120)
+            self.ledger.settle(connection)
             self.ledger.check(connection, self._flood)
 
 
