@@ -1,0 +1,46 @@
+"""The wires to the broker and to the database stall, crawl, or go dead without a word."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.faults.conftest import Publish, Spawn
+from tests.faults.proxy import Proxy
+from tests.fix_stack import Database
+from tests.ledger import Ledger
+
+
+@pytest.fixture(params=["broker", "database"])
+def wire(request: pytest.FixtureRequest, mqtt_wire: Proxy, db_wire: Proxy) -> Proxy:
+    """One of the two."""
+    return mqtt_wire if request.param == "broker" else db_wire
+
+
+def test_stalled_for_a_while(
+    spawn: Spawn, publish: Publish, wired: dict[str, str], wire: Proxy, db: Database, topic: str
+) -> None:
+    """Nothing passes for some seconds, twice, and then everything: all of it is stored once, over the same connections."""
+    process = spawn(**wired)
+    load = publish(Ledger.mixed(topic, 6000, seed=1))
+    for _ in range(2):
+        load.wait_moving(db)
+        wire.stall()
+        time.sleep(2)
+        wire.heal()
+    load.finish(db)
+    assert not process.said("lost")
+
+
+def test_slow(spawn: Spawn, publish: Publish, wired: dict[str, str], wire: Proxy, db: Database, topic: str) -> None:
+    """A few kilobytes a second get through each way: it takes its time, and is whole."""
+    process = spawn(**wired)
+    load = publish(Ledger.mixed(topic, 3000, seed=2))
+    load.wait_moving(db)
+    wire.slow(8000)
+    load.wait_published()
+    time.sleep(3)
+    wire.heal()
+    load.finish(db)
+    assert process.alive
