@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -31,6 +33,13 @@ from ioc.service import Service, backoff, utc_now
 
 #: After a key came twice, batches are stored the careful way for so long.
 _CAREFUL_S: Final = 5.0
+#: A commit that takes longer is said to be lost; after the second time its connection is given up, and it is tried on another.
+_SILENT_S: Final = 5.0
+_HANG_UP_S: Final = 45.0
+_END_LEFT: Final = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND application_name = 'ioc-ingest'"
+    " AND usename = current_user AND backend_start < now() - make_interval(secs => %s)"
+)
 #: Of several processes each looks this often what the others wrote, this far back.
 _FOLLOW_S: Final = 1.0
 _FOLLOW_BACK: Final = timedelta(minutes=1)
@@ -52,6 +61,10 @@ class Committer:
         self._careful_until = 0.0
         self._is_shared = bool(service.settings.ingest_group) or service.settings.ingest_processes > 1
         self._follow_at = 0.0
+        #: When the statement under way was begun, by the monotonic clock; None while there is none.
+        self._asked_at: float | None = None
+        #: The server's process behind a connection that was hung up, which may hold locks still.
+        self._left: int | None = None
         self.registry = Registry()
         #: Since when the database is waited for, by the monotonic clock; None while it is not.
         self.waiting_since: float | None = time.monotonic()
@@ -94,15 +107,18 @@ class Committer:
         began = self.waiting_since = time.monotonic()
         attempt = Attempt()
         while True:
+            self._asked_at = time.monotonic()
             try:
                 self._follow()
                 if (outcome := self._came_through(attempt)) is None:
                     attempt = Attempt()
                     outcome = self._write(batch, sights, attempt)
             except (psycopg.Error, StorageError) as error:
+                self._asked_at = None
                 self._lost(error)
                 RETRIES.inc()
             else:
+                self._asked_at = None
                 self._service.recover("timescaledb")
                 self.waiting_since = None
                 COMMITS.observe(time.monotonic() - began)
@@ -113,6 +129,23 @@ class Committer:
             if self._is_late():
                 return None
             time.sleep(next(waits))
+
+    def look(self) -> None:
+        """Say that the database gives no answer, and hang up in the end; called from another thread, every second or so.
+
+        A server that is stopped, or a proxy that is, lets TCP acknowledge and says nothing: no time-out of the connection ends
+        that.
+        """
+        asked_at, connection = self._asked_at, self._connection
+        if asked_at is None:
+            return
+        waited = time.monotonic() - asked_at
+        if waited > _SILENT_S:
+            self._service.degrade("timescaledb", f"no answer for {waited:.0f} s")
+        if waited > _HANG_UP_S and connection is not None and not connection.closed:
+            self._left = connection.info.backend_pid
+            with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as wire:
+                wire.shutdown(socket.SHUT_RDWR)
 
     def forget_spooled(self, marked: str) -> None:
         """A spool is empty: what was noted of it is not needed any more. If that fails, the next time will do."""
@@ -170,6 +203,9 @@ class Committer:
             self._connection.autocommit = True
             with translated():
                 self._edition = edition(self._connection)
+                if self._left is not None:
+                    self._connection.execute(_END_LEFT, (self._left, _HANG_UP_S))
+                    self._left = None
         return self._connection
 
     def _lost(self, error: Exception) -> None:

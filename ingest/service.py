@@ -174,6 +174,7 @@ class Ingest:
 
     def figures(self) -> dict[str, float]:
         """For the heartbeat."""
+        self._committer.look()
         batch = self._intake.batch
         queue = self._inbox.messages + len(batch)
         if self._detour is not None:

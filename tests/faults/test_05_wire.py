@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from ioc.live import Live
 from tests.faults.conftest import Publish, Spawn
 from tests.faults.proxy import Proxy
 from tests.fix_stack import Database
@@ -43,4 +44,17 @@ def test_slow(spawn: Spawn, publish: Publish, wired: dict[str, str], wire: Proxy
     time.sleep(3)
     wire.heal()
     load.finish(db)
+    assert process.alive
+
+
+def test_database_that_says_nothing(
+    spawn: Spawn, publish: Publish, wired: dict[str, str], db_wire: Proxy, db: Database, live: Live, topic: str
+) -> None:
+    """The wire to the database stays open and silent: the heartbeat says so, the connection is given up, all is stored once."""
+    process = spawn(**wired)
+    load = publish(Ledger.mixed(topic, 6000, seed=3))
+    load.wait_moving(db)
+    db_wire.forget()
+    process.wait_degraded(live, "timescaledb", "no answer")
+    load.finish(db, within_s=180)
     assert process.alive
