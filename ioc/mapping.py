@@ -167,7 +167,7 @@ def _filter_faults(mapping: TopicMapping, others: Iterable[TopicMapping], standi
     if not supplements(pattern, standing):
         known = {**standing, f"{ROOT}/#": "native"}
         for wide, dialect in known.items():
-            if overlap(wide, pattern):
+            if collides(wide, pattern):
                 values = {"filter": wide, "dialect": dialect}
                 return [
                     Fault("filter", "It overlaps {filter} of dialect {dialect}: lie within that, or beside it", values)
@@ -178,6 +178,18 @@ def _filter_faults(mapping: TopicMapping, others: Iterable[TopicMapping], standi
                 values = {"filter": other.filter, "name": other.name}
                 return [Fault("filter", "It overlaps {filter} of mapping {name}: a message would arrive twice", values)]
     return []
+
+
+def collides(wide: str, pattern: str) -> bool:
+    """Whether a mapping's filter would bring messages of a dialect a second time.
+
+    A dialect that speaks below any first level (`+/onvif-ej/#`) is met by every filter whose second level is a wildcard. That is
+    let pass: the dialect decodes such a message both times, and the device's time makes the second one change nothing.
+    """
+    levels = pattern.split("/")
+    if wide.startswith("+/") and len(levels) > 1 and levels[1] == "+":
+        return False
+    return overlap(wide, pattern)
 
 
 def _item_faults(item: Item, kind: str) -> Iterable[tuple[str, dict[str, str]]]:

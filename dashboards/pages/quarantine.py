@@ -155,10 +155,11 @@ async def show_rows(given: object, after: object, changed: int) -> Any:
     Output("quarantine-file", "data-whole"),
     Input("quarantine-chosen", "data"),
     Input("quarantine-acted", "data"),
+    Input("quarantine-changed", "data"),
 )
-async def show_message(chosen: object, acted: int) -> tuple[Any, ...]:
-    """Why the chosen message lies here."""
-    del acted
+async def show_message(chosen: object, acted: int, changed: int) -> tuple[Any, ...]:
+    """Why the chosen message lies here, and what became of its replay."""
+    del acted, changed
     words = shell.reader().words
     key = as_key(chosen)
     if key is None:

@@ -15,9 +15,9 @@ from ingest.payload import leniently
 from ioc.errors import CommandError, RejectedError
 from ioc.json_path import PathError
 from ioc.mapped import PREFIX, Entry, Reader, value_of
-from ioc.mapping import IGNORE, TopicMapping, supplements
+from ioc.mapping import IGNORE, TopicMapping, collides, supplements
 from ioc.model import Device, Discovery
-from ioc.topics import matches, overlap
+from ioc.topics import matches
 
 NAME: Final = "mapped"
 #: Devices of which it was told that they are there.
@@ -61,7 +61,7 @@ class Mapped:
                 self._supplements.append(reader)
                 continue
             self._own.append(reader)
-            if any(overlap(mapping.filter, standing) for standing in self._standing):
+            if any(collides(standing, mapping.filter) for standing in self._standing):
                 # A dialect has come since that takes some of its topics; its messages arrive for that dialect as it is.
                 structlog.get_logger().error("mapping overlaps a dialect", mapping=mapping.name, filter=mapping.filter)
             else:

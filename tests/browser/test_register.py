@@ -54,7 +54,7 @@ def test_new_device_stands_out_and_is_adopted(page: Page, connection: Connection
     expect(row.locator(".badge.waiting")).to_have_text("mới · zigbee2mqtt")
     row.click()
     card = page.locator("#device-entry")
-    expect(card).to_contain_text("Mới: phát hiện qua phương ngữ zigbee2mqtt")
+    expect(card).to_contain_text("Mới: phát hiện qua giao thức zigbee2mqtt")
     expect(card).to_contain_text("zigbee2mqtt/<b>den")
     assert card.locator("b").count() == 0
     card.get_by_role("button", name="Nhận thiết bị").click()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ioc.i18n import LANGUAGES, translator
 from ioc.json_path import PathError
-from ioc.mapping import Item, TopicMapping, check, parse_template, supplements
+from ioc.mapping import Item, TopicMapping, check, collides, parse_template, supplements
 
 STANDING = {"ioc/+/telemetry": "native", "zigbee2mqtt/#": "zigbee2mqtt", "tele/+/SENSOR": "tasmota"}
 ITEMS = (Item("t", "temperature"), Item("rh", "relativeHumidity", unit="%"))
@@ -142,3 +142,12 @@ def test_every_fault_is_in_the_catalogue(language: str) -> None:
     said |= {fault.message for fault in check(make_mapping(), [make_mapping(id=7)], STANDING)}
     assert len(said) >= 17
     assert sorted(said - known.keys()) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [("site/+/air", False), ("site/#", True), ("site/onvif-ej/x", True), ("site/air", False), ("+/+/x", False)],
+)
+def test_collides_with_a_dialect_below_any_level(pattern: str, expected: bool) -> None:
+    """A wildcard on the second level meets ONVIF's filter, and is let pass; the level by name is not."""
+    assert collides("+/onvif-ej/#", pattern) is expected
