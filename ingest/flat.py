@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ingest.values import shorten
 from ioc.errors import RejectedError
+from ioc.values import shorten
 
 #: More values than any device states in one message.
 MOST: Final = 500

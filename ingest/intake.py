@@ -16,11 +16,11 @@ from ingest.clock import LANES, Clocks, device_time
 from ingest.jpeg import picture_size
 from ingest.message import QUARANTINE, Block, Outgoing, Raw
 from ingest.quarantine import MOST_KEPT, printable
-from ingest.values import MEASURES_OF, RANGES_OF, number_of, shorten
 from ioc.catalog import EVENTS, KINDS, MEASURES, measure_named
 from ioc.errors import RejectedError
 from ioc.model import Announcement, Answer, DeviceState, Discovery, Event, Frame, Quality, Reading, Rejected, State
 from ioc.units import convert
+from ioc.values import MEASURES_OF, RANGES_OF, number_of, shorten
 
 STATES: Final = frozenset(get_args(State))
 #: Faults of one message that are named in full; the rest are counted.

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from ingest.values import shorten
 from ioc.errors import RejectedError
+from ioc.values import shorten
 
 
 def typed(decode: Any, payload: bytes) -> Any:

@@ -28,12 +28,12 @@ from ingest.fields import text
 from ingest.flat import flat
 from ingest.intake import Intake
 from ingest.message import Outgoing
-from ingest.naming import device_id
 from ingest.payload import an_object
-from ingest.values import shorten
 from ioc.catalog import KINDS, measure_named
 from ioc.errors import CommandError, RejectedError
 from ioc.model import Device, Discovery
+from ioc.naming import device_id
+from ioc.values import shorten
 
 NAME: Final = "chirpstack"
 _PREFIX: Final = "lora"

@@ -22,11 +22,11 @@ from ingest.dialect import Route, Subscription
 from ingest.intake import Intake
 from ingest.lighting import noted, require_lit
 from ingest.message import Outgoing
-from ingest.naming import device_id
 from ingest.payload import an_object, leniently, utf8
-from ingest.values import shorten
 from ioc.errors import RejectedError
 from ioc.model import Device, Discovery
+from ioc.naming import device_id
+from ioc.values import shorten
 
 NAME: Final = "fiware"
 PREFIX: Final = "fiware"

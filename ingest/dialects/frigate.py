@@ -23,11 +23,11 @@ from ingest.dialect import Route, Subscription
 from ingest.fields import number, numbers, text, texts, truth
 from ingest.intake import Intake
 from ingest.message import Outgoing
-from ingest.naming import device_id
 from ingest.payload import an_object, utf8
-from ingest.values import shorten
 from ioc.errors import CommandError, RejectedError
 from ioc.model import Device, Discovery
+from ioc.naming import device_id
+from ioc.values import shorten
 
 NAME: Final = "frigate"
 _AVAILABLE: Final = "frigate/available"

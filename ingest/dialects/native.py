@@ -12,10 +12,10 @@ from ingest.dialect import Handler, Route, Subscription
 from ingest.intake import Intake
 from ingest.message import Outgoing
 from ingest.payload import leniently, typed
-from ingest.values import shorten
 from ioc import topics
 from ioc.errors import RejectedError, TopicError
 from ioc.model import Announcement, Device
+from ioc.values import shorten
 
 NAME: Final = "native"
 #: Telemetry items in one message.

@@ -29,9 +29,9 @@ from ingest.dialects.sparkplug_sequence import SequenceNumbers
 from ingest.intake import Intake
 from ingest.lighting import noted, require_lit
 from ingest.message import Outgoing
-from ingest.naming import device_id
 from ioc.errors import RejectedError
 from ioc.model import Device, Discovery
+from ioc.naming import device_id
 
 NAME: Final = "sparkplug"
 PREFIX: Final = "spb"

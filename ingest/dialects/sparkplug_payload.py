@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from ingest.values import shorten
 from ioc.errors import RejectedError
+from ioc.values import shorten
 
 #: Metrics in one message.
 MOST_METRICS: Final = 10_000

@@ -23,12 +23,12 @@ from ingest.dialect import Handler, Route, Subscription
 from ingest.intake import Intake
 from ingest.lighting import noted, require_lit
 from ingest.message import Outgoing
-from ingest.naming import device_id
 from ingest.payload import an_object
-from ingest.values import shorten
 from ioc.catalog import measure_named
 from ioc.errors import RejectedError
 from ioc.model import Device, Discovery
+from ioc.naming import device_id
+from ioc.values import shorten
 
 NAME: Final = "thingsboard"
 PREFIX: Final = "tb"

@@ -5,6 +5,7 @@ Everything they say is what such systems document; nothing of it goes around the
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -29,7 +30,7 @@ class Said(NamedTuple):
     retain: bool = False
 
 
-class Guest:
+class Guest(ABC):
     """One device, or one gateway with its devices, of another maker.
 
     Attributes:
@@ -47,9 +48,9 @@ class Guest:
         del now
         return ()
 
+    @abstractmethod
     def report(self, now: float) -> Sequence[Said]:
         """What it says every `REPORT_S`."""
-        raise NotImplementedError
 
     def told(self, topic: str, payload: bytes, now: float) -> Sequence[Said]:
         """What it answers to a message on one of its subscriptions."""

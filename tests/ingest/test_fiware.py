@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.dialects.fiware import MOST_ITEMS, Fiware
-from ingest.naming import device_id
 from ioc.errors import CommandError
 from ioc.model import REASONS, Quality
+from ioc.naming import device_id
 from tests.decoding import RECEIVED, Decoding, device_of, reasons, sample, values
 from tests.ingest.test_thingsboard import JSON
 

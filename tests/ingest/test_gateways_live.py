@@ -12,10 +12,10 @@ import pytest
 
 from ingest.dialects.fiware import Fiware
 from ingest.dialects.thingsboard import ThingsBoard
-from ingest.naming import device_id
 from ioc.db.devices import device as registered
 from ioc.db.pool import Connection
 from ioc.model import Quality
+from ioc.naming import device_id
 from tests.fix_ingest import Device, eventually, now_ms
 from tests.fix_peers import StartPeer
 from tests.fix_stack import Database

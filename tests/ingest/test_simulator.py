@@ -29,12 +29,12 @@ from ingest.simulator import city, effects, footage, lighting, noise, storm, sun
 from ingest.simulator.effects import Control, Effect, Status, total
 from ingest.simulator.orders import Orders
 from ingest.simulator.world import REPORT_S, sample
-from ingest.values import MEASURES_OF, number_of
 from ioc import topics
 from ioc.broker import BrokerAddress
 from ioc.errors import BrokerError, SettingsError
 from ioc.geo import ward_at
 from ioc.mqtt import Contact
+from ioc.values import MEASURES_OF, number_of
 
 if TYPE_CHECKING:
     from tests.fix_stack import BrokerServer

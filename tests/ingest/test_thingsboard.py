@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.dialects.thingsboard import MOST_ITEMS, ThingsBoard
-from ingest.naming import device_id
 from ioc.errors import CommandError
 from ioc.model import REASONS, Quality
+from ioc.naming import device_id
 from tests.decoding import NOW_MS, RECEIVED, Decoding, device_of, reasons, sample, states, values
 
 LAMP = device_id("tb", "Đèn hẻm 12")

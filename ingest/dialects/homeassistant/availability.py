@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from ingest.dialects.homeassistant.config import Availability, Entity
 from ingest.dialects.homeassistant.template import Said, rendered
-from ingest.values import shorten
 from ioc.errors import RejectedError
+from ioc.values import shorten
 
 
 class _Group(NamedTuple):

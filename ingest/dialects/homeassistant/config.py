@@ -21,10 +21,10 @@ from ingest.dialects.homeassistant.options import (
 )
 from ingest.dialects.homeassistant.template import Template
 from ingest.payload import an_object
-from ingest.values import shorten
 from ioc.catalog import measure_named
 from ioc.errors import RejectedError
 from ioc.topics import is_exact
+from ioc.values import shorten
 
 #: What a device's configuration may say once for all its entities.
 _SHARED: Final = (

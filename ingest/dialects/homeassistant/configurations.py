@@ -12,9 +12,9 @@ from ingest.dialects.homeassistant.device import Key, Met, is_left_out
 from ingest.dialects.homeassistant.lamp import command_topics
 from ingest.dialects.homeassistant.uses import Part, Uses
 from ingest.intake import Intake
-from ingest.naming import device_id
-from ingest.values import shorten
 from ioc.errors import RejectedError
+from ioc.naming import device_id
+from ioc.values import shorten
 
 #: A device with a hundred entities has a configuration of 50 KiB.
 _MOST_BYTES: Final = 256 * 1024

@@ -23,10 +23,10 @@ from ingest.flags import Flags
 from ingest.intake import Intake
 from ingest.message import Outgoing
 from ingest.stamps import Item
-from ingest.values import MEASURES_OF, shorten
 from ioc.errors import RejectedError
 from ioc.model import Device
 from ioc.topics import covers
+from ioc.values import MEASURES_OF, shorten
 
 NAME: Final = "homeassistant"
 PREFIX: Final = "ha"

@@ -15,8 +15,8 @@ import jinja2
 from jinja2 import nodes
 
 from ingest.payload import leniently, utf8
-from ingest.values import shorten
 from ioc.errors import RejectedError
+from ioc.values import shorten
 
 #: Longer templates are programs; and no shorter one is nested deeper than Python's stack.
 _MOST: Final = 500

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
 from ingest.dialects.homeassistant.device import Key, Met
-from ingest.values import shorten
 from ioc.errors import RejectedError
+from ioc.values import shorten
 
 #: Topics that all configurations together may name, and those of one device.
 MOST_TOPICS: Final = 10_000

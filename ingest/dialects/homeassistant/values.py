@@ -10,8 +10,8 @@ from ingest.dialects.homeassistant.config import Entity, Source
 from ingest.dialects.homeassistant.template import MISSING, Said, rendered
 from ingest.lamps import share_of
 from ingest.stamps import Item
-from ingest.values import shorten
 from ioc.errors import RejectedError
+from ioc.values import shorten
 
 #: What devices send while they do not know.
 _UNKNOWN: Final = frozenset({"", "None", "none", "null", "unknown", "unavailable", "nan", "NaN"})

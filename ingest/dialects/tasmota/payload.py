@@ -11,8 +11,8 @@ import msgspec
 
 from ingest.dialect import Description
 from ingest.stamps import Item
-from ingest.values import shorten
 from ioc.catalog import measure_named
+from ioc.values import shorten
 
 INPUT: Final = re.compile(r"Switch\d+", re.ASCII)
 #: Not measured: names, units and times of the message, and sums or products of values that are stored.

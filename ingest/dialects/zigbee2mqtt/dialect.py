@@ -29,14 +29,14 @@ from ingest.intake import Intake
 from ingest.lamps import share_of, steps_of
 from ingest.lighting import require_lit
 from ingest.message import Outgoing
-from ingest.naming import device_id
 from ingest.payload import leniently
 from ingest.stamps import Item, Stamps
-from ingest.values import shorten
 from ioc.catalog import measure_named
 from ioc.errors import CommandError, RejectedError
 from ioc.model import Device, Discovery
+from ioc.naming import device_id
 from ioc.topics import is_exact
+from ioc.values import shorten
 
 NAME: Final = "zigbee2mqtt"
 PREFIX: Final = "z2m"

@@ -10,8 +10,8 @@ import msgspec
 from ingest.clock import device_time
 from ingest.dialect import Description
 from ingest.payload import leniently, utf8
-from ingest.values import shorten
 from ioc.errors import RejectedError
+from ioc.values import shorten
 
 #: Devices of a bridge, and what of one is read.
 MOST_DEVICES: Final = 5_000
