@@ -24,7 +24,7 @@ up: setup ## the same without the simulator: for real devices
 
 test: ## set up and run every test
 	$(SETUP) test
-	$(VENV)/python -m pytest
+	$(VENV)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: ## ruff, mypy (strict) and the import contracts
 	$(SETUP) check

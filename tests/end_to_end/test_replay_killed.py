@@ -51,7 +51,7 @@ def test_sigkill_in_mid_replay(spawn: Spawn, broker: BrokerServer, db: Database,
         process.kill()
         process.wait()
         connection.execute(
-            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.2); RETURN NULL; END $$"
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.4); RETURN NULL; END $$"
         )
         connection.execute("CREATE TRIGGER slow AFTER INSERT ON latest FOR EACH STATEMENT EXECUTE FUNCTION slow()")
 
@@ -61,9 +61,12 @@ def test_sigkill_in_mid_replay(spawn: Spawn, broker: BrokerServer, db: Database,
 
         replay = ask(connection, WHO, recent(words=(topic,)), [f"{topic}/{n}/air" for n in range(devices)])
         assert replay.total == entries
-        for moment in ("before the commit", "as it commits", "at random") * 2:
+        for moment in ("before the commit", "after a commit", "as it commits", "at random") * 2:
             process = spawn()
+            before = newest(connection, 1)[0].waiting
             eventually(is_in_transaction)
+            if moment == "after a commit":
+                eventually(lambda before=before: newest(connection, 1)[0].waiting < before)
             if moment == "at random":
                 time.sleep(chance.uniform(0, 1))
             while moment == "as it commits" and is_in_transaction():

@@ -53,7 +53,7 @@ class DatabaseServer:
 
 @pytest.fixture(scope="module")
 def server(runtime: Path) -> Iterator[DatabaseServer]:
-    home = Home.at(runtime / "crashing")
+    home = Home.at(runtime / "outages")
     home.make()
     server = DatabaseServer(home)
     with server.connect() as connection:
