@@ -145,6 +145,8 @@ class Cluster:
                     self._programs.program("initdb"),
                     *("--pgdata", str(self.data), "--username", "postgres", "--pwfile", str(password)),
                     *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--data-checksums"),
+                    # The commit that meets the end of a segment waits until a new one is zeroed: 16 MB would be some 200 ms.
+                    *("--wal-segsize", "4"),
                 ],
                 self._log,
             )

@@ -112,11 +112,11 @@ def _persist(arena: Arena, contender: Contender, child: Child, number: int, valu
 
 
 def _latency(arena: Arena, contender: Contender) -> list[float]:
-    """Milliseconds from publish to commit under a steady load."""
-    series = Series.ending_now(f"steady{next(_numbers)}", LATENCY_PER_S * LATENCY_S)
+    """Milliseconds from publish to commit under a steady load, after a second of it in which its devices are met."""
+    series = Series.ending_now(f"steady{next(_numbers)}", LATENCY_PER_S * (1 + LATENCY_S))
     store = contender.store(1)
     moments = publish_evenly(arena.port, contender.root(1), series, LATENCY_PER_S)
-    sent = {series.key(index): moment for index, moment in enumerate(moments)}
+    sent = {series.key(index): moment for index, moment in enumerate(moments) if index >= LATENCY_PER_S}
     query = (
         f"SELECT device, {store.epoch_ms}, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 FROM {store.table}"
         " WHERE device LIKE %s"
