@@ -25,7 +25,7 @@ def in_copy(process: IngestProcess, live: Live, wire: Proxy, db: Database) -> It
     """
     wire.stall()
     process.wait_holding(live, 1000)
-    wire.slow(40_000)
+    wire.slow(8_000)
     # TimescaleDB's own COPY into a hypertable reports no progress; that it waits for more of its rows is seen here.
     query = f"SELECT pid {BACKENDS} AND state = 'active' AND query LIKE 'COPY %' AND wait_event = 'ClientRead'"
     with db.connect() as connection:
