@@ -81,7 +81,7 @@ def test_deadlock(spawn: Spawn, publish: Publish, server: DatabaseServer, db: Da
     load = publish(Ledger.mixed(topic, 6000, seed=4))
     load.wait_moving(db)
     # Whoever has waited that long looks for a deadlock and is its victim; the other, being asked to wait longer, is not.
-    server.admin("ALTER SYSTEM SET deadlock_timeout = '5s'", "SELECT pg_reload_conf()")
+    server.admin("ALTER SYSTEM SET deadlock_timeout = '8s'", "SELECT pg_reload_conf()")
     name = db.url.rpartition("/")[2]
     with psycopg.connect(server.admin_url, dbname=name, options="-c deadlock_timeout=10min") as other:
         other.execute("LOCK TABLE latest IN SHARE ROW EXCLUSIVE MODE")
