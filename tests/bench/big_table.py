@@ -1,8 +1,8 @@
 """A city's month of readings, made inside the server in the schema of the migrations, and kept from one run to the next.
 
 Twelve wards of two hundred devices, as a city has them: half are lamps. Every series reports at one even interval, which follows
-from how many readings are asked for. Each day is one transaction, filled in the order of time as ingest would have written it;
-the key's index is built when all days are there. A build that was interrupted goes on at the next run.
+from how many readings are asked for. Each day is one transaction: readings in the order of time as ingest would have written
+them, and their hourly figures; the keys are built when all days are there. A build that was interrupted goes on at the next run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import psycopg
 from ioc.catalog import KINDS, MEASURES
 from ioc.db.migrate import migrate
 from ioc.db.pool import Connection, connect, edition
-from ioc.db.upkeep import roll_hours
 from ioc.geo import wards
 from ioc.stack.embedded import CLONE, free_port
 from ioc.stack.home import Home
@@ -39,6 +38,8 @@ IN_A_WARD = {
     "rain_gauge": 5,
     "cabinet": 4,
 }
+#: The indexes that are built last.
+KEYS = ["reading_key", "rollup_hour_key"]
 #: Disk a reading takes at most while the table is built: row, key, hourly figures, sorting, write-ahead log.
 BYTES_EACH = 220
 
@@ -51,6 +52,12 @@ SELECT t + s.phase, s.device, s.measure, s.middle + s.swing * (sin(extract(epoch
        0, t + s.phase + INTERVAL '1 second'
 FROM generate_series(%(since)s::timestamptz, %(until)s::timestamptz, %(step)s::interval) AS t CROSS JOIN bench_series s
 WHERE t + s.phase < %(until)s
+"""
+#: As ioc.db.upkeep computes them, but a day at once.
+_HOURS = """
+INSERT INTO rollup_hour
+SELECT time_bucket('1 hour', time), device, measure, count(*), sum(value), min(value), max(value) FROM reading
+WHERE time >= %(since)s AND time < date_trunc('hour', %(until)s::timestamptz) GROUP BY 1, 2, 3 ORDER BY 1
 """
 _LATEST = """
 INSERT INTO latest (time, device, measure, value, quality, received)
@@ -104,7 +111,7 @@ def big_table(readings: int) -> Iterator[BigTable]:
 def _plan(connection: Connection, readings: int, folder: Path) -> tuple[datetime, bool]:
     """Until when the table of this folder reaches, and whether it is complete; decided at the first run."""
     connection.execute(
-        "CREATE TABLE IF NOT EXISTS bench_plan (readings bigint, until timestamptz, key text, done boolean)"
+        "CREATE TABLE IF NOT EXISTS bench_plan (readings bigint, until timestamptz, keys text[], done boolean)"
     )
     connection.execute("CREATE TABLE IF NOT EXISTS bench_day (since timestamptz PRIMARY KEY, rows bigint)")
     plan = connection.execute("SELECT readings, until, done FROM bench_plan").fetchone()
@@ -112,8 +119,8 @@ def _plan(connection: Connection, readings: int, folder: Path) -> tuple[datetime
         # Half an hour that is not finished, as there always is one.
         until = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(minutes=30)
         connection.execute(
-            "INSERT INTO bench_plan SELECT %s, %s, indexdef, false FROM pg_indexes WHERE indexname = 'reading_key'",
-            (readings, until),
+            "INSERT INTO bench_plan SELECT %s, %s, array_agg(indexdef), false FROM pg_indexes WHERE indexname = ANY(%s)",
+            (readings, until, KEYS),
         )
         return until, False
     if plan[0] != readings:
@@ -128,24 +135,19 @@ def _build(url: str, connection: Connection, readings: int, until: datetime) -> 
     _make_devices(connection, readings)
     with Steps() as steps:
         _fill(url, connection, [(day, min(day + timedelta(days=1), until)) for day in days], readings, steps)
-        steps.begin("the key", 1)
-        (key,) = _one(connection, "SELECT key FROM bench_plan")
+        (keys,) = _one(connection, "SELECT keys FROM bench_plan")
+        steps.begin("keys", len(keys))
         connection.execute("SET maintenance_work_mem = '1GB'")
-        connection.execute(key.replace(" INDEX ", " INDEX IF NOT EXISTS ", 1))
-        steps.done()
-        steps.begin("statistics", 1)
-        connection.execute("VACUUM ANALYZE reading")
-        steps.done()
-        steps.begin("days of hourly figures", len(days))
-        for day in days:
-            # roll_hours takes an hour for finished some minutes after its end.
-            if edition(connection) == "apache":
-                roll_hours(connection, min(day + timedelta(days=1), until) + timedelta(minutes=10))
+        for key in keys:
+            connection.execute(key.replace(" INDEX ", " INDEX IF NOT EXISTS ", 1))
             steps.done(tell=True)
-        steps.begin("latest values and statistics", 3)
-        for statement in (_LATEST, "VACUUM ANALYZE rollup_hour", "ANALYZE"):
-            connection.execute(statement, {"until": until} if "%(until)s" in statement else None)
-            steps.done(tell=True)
+        steps.begin("latest values and statistics", 2)
+        connection.execute(_LATEST, {"until": until})
+        steps.done(tell=True)
+        if edition(connection) == "apache":
+            connection.execute("UPDATE rollup_state SET watermark = date_trunc('hour', %s::timestamptz)", (until,))
+        connection.execute("VACUUM ANALYZE")
+        steps.done(tell=True)
 
 
 def _make_devices(connection: Connection, readings: int) -> None:
@@ -191,15 +193,22 @@ def _fill(
     steps.begin("days of readings", len(days), len(filled))
     wanted = [day for day in days if day[0] not in filled]
     if wanted:
-        connection.execute("DROP INDEX IF EXISTS reading_key")
+        for key in KEYS:
+            connection.execute(f"DROP INDEX IF EXISTS {key}")
+    apache = edition(connection) == "apache"
     for since, _ in wanted:
         # Beforehand: a transaction that makes a chunk keeps others from making theirs until it ends. A row's chunk outlives it.
         connection.execute("INSERT INTO reading VALUES (%s, '', '', 0, 0, now())", (since,))
         connection.execute("DELETE FROM reading WHERE time = %s AND device = ''", (since,))
+        if apache:
+            connection.execute("INSERT INTO rollup_hour VALUES (%s, '', '', 0, 0, 0, 0)", (since,))
+            connection.execute("DELETE FROM rollup_hour WHERE bucket = %s AND device = ''", (since,))
     step = _step(readings)
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as workers:
         try:
-            for done in as_completed([workers.submit(_fill_day, url, since, until, step) for since, until in wanted]):
+            for done in as_completed(
+                [workers.submit(_fill_day, url, apache, since, until, step) for since, until in wanted]
+            ):
                 done.result()
                 steps.done(tell=True)
         except BaseException:
@@ -207,9 +216,12 @@ def _fill(
             raise
 
 
-def _fill_day(url: str, since: datetime, until: datetime, step: timedelta) -> None:
+def _fill_day(url: str, apache: bool, since: datetime, until: datetime, step: timedelta) -> None:
     with closing(connect(url, name="bench")) as connection, connection.transaction():
         rows = connection.execute(_DAY, {"since": since, "until": until, "step": step}).rowcount
+        if apache:
+            connection.execute("SET LOCAL work_mem = '256MB'")
+            connection.execute(_HOURS, {"since": since, "until": until})
         connection.execute("INSERT INTO bench_day VALUES (%s, %s)", (since, rows))
 
 
