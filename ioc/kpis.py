@@ -101,28 +101,22 @@ def _limit(rule: str) -> float:
 #: Cabinets count kWh upwards and start again at zero when they are exchanged. Hour by hour: up to the next hour's least value,
 #: or, after a restart, up to this hour's greatest; the running hour up to the newest value.
 _ENERGY_TODAY: Final = f"""
-SELECT sum(used.kwh)::float8, max(l.time)
-FROM device d
-JOIN latest l ON l.device = d.id AND l.measure = 'energyConsumed' AND l.time >= {_MIDNIGHT}
-CROSS JOIN LATERAL (
-    SELECT sum(CASE WHEN ended >= least THEN ended - least ELSE most - least END) AS kwh
-    FROM (SELECT least, most, lead(least, 1, l.value) OVER (ORDER BY bucket) AS ended FROM reading_hour h
-          WHERE h.device = d.id AND h.measure = 'energyConsumed' AND h.bucket >= {_MIDNIGHT}) AS hours
-) AS used
-WHERE d.kind = 'cabinet'
+SELECT sum(CASE WHEN ended >= least THEN ended - least ELSE most - least END)::float8, max(time)
+FROM (
+    SELECT l.time, h.least, h.most, lead(h.least, 1, l.value) OVER (PARTITION BY h.device ORDER BY h.bucket) AS ended
+    FROM hours_of(ARRAY(SELECT id FROM device WHERE kind = 'cabinet'), 'energyConsumed', {_MIDNIGHT}, 'infinity', true) AS h
+    JOIN latest l ON l.device = h.device AND l.measure = 'energyConsumed' AND l.time >= {_MIDNIGHT}
+) AS hour
 """
 
 #: Decision 1459/QĐ-TCMT of 2019, hourly index for PM2.5: NowCast over the last twelve finished hours (two of the newest three
 #: are needed; weight 1/2 at least), then between the limits of its table 2. The worst station is shown.
 _AQI: Final = """
 WITH hour AS (
-    SELECT d.id, h.total / h.readings AS mean,
-           round(extract(epoch FROM date_trunc('hour', now()) - h.bucket) / 3600)::int - 1 AS age
-    FROM device d CROSS JOIN LATERAL (
-        SELECT bucket, sum(total) AS total, sum(readings) AS readings FROM reading_hour
-        WHERE device = d.id AND measure = 'pm25' AND bucket >= date_trunc('hour', now()) - INTERVAL '12 hours'
-          AND bucket < date_trunc('hour', now()) GROUP BY bucket
-    ) AS h WHERE d.kind = 'air_station' AND d.status = 'active'
+    SELECT device AS id, total / readings AS mean,
+           round(extract(epoch FROM date_trunc('hour', now()) - bucket) / 3600)::int - 1 AS age
+    FROM hours_of(ARRAY(SELECT id FROM device WHERE kind = 'air_station' AND status = 'active'), 'pm25',
+                  date_trunc('hour', now()) - INTERVAL '12 hours', date_trunc('hour', now()), true)
 ), weight AS (
     SELECT id, coalesce(greatest(min(mean) / nullif(max(mean), 0), 0.5), 1) AS w FROM hour
     GROUP BY id HAVING count(*) FILTER (WHERE age < 3) >= 2

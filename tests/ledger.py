@@ -173,7 +173,7 @@ class Ledger:
 def check_derived(connection: Connection, name: str) -> None:
     """The hourly figures and the latest values of these devices are those that their readings give.
 
-    The figures are compared as the view computes them now, and again after the job has rolled every hour up.
+    The figures are compared as they are read now, and again after the job has rolled every hour up.
     """
     like = {"like": f"{name}-%"}
     for _ in range(2):
@@ -198,7 +198,9 @@ SELECT (SELECT count(*) FROM reading WHERE device LIKE %(like)s)
 """
 _HOURS = """
 WITH kept AS (
-    SELECT bucket, device, measure, readings, total, least, most FROM reading_hour WHERE device LIKE %(like)s
+    SELECT h.bucket, h.device, m.measure, h.readings, h.total, h.least, h.most
+    FROM (SELECT measure, array_agg(device) AS devices FROM latest WHERE device LIKE %(like)s GROUP BY measure) AS m
+    CROSS JOIN LATERAL hours_of(m.devices, m.measure, '-infinity', 'infinity', true) AS h
 ), meant AS (
     SELECT time_bucket('1 hour', time), device, measure, count(*), sum(value), min(value), max(value)
     FROM reading WHERE device LIKE %(like)s GROUP BY 1, 2, 3

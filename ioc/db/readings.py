@@ -178,14 +178,6 @@ def _unique_times(readings: Sequence[tuple[Reading, datetime]]) -> list[list[tup
     return groups
 
 
-def all_latest(connection: Connection) -> list[Reading]:
-    """The latest reading of every measure of every device, by device and measure."""
-    with connection.cursor(row_factory=class_row(Reading)) as cursor:
-        return cursor.execute(
-            "SELECT time, device, measure, value, quality, received FROM latest ORDER BY device, measure"
-        ).fetchall()
-
-
 def latest_of(connection: Connection, device: str) -> list[Reading]:
     """The latest readings of one device, by measure."""
     with connection.cursor(row_factory=class_row(Reading)) as cursor:
@@ -231,13 +223,11 @@ _FROM_READINGS: Final = (
 )
 _FROM_HOURS: Final = (
     "SELECT time_bucket(%(width)s, bucket) AS time, (sum(total) / sum(readings))::float8 AS mean, min(least) AS least,"
-    " max(most) AS most, sum(readings)::bigint AS readings FROM reading_hour WHERE device = %(device)s"
-    " AND measure = %(measure)s AND bucket >= %(since)s AND bucket < %(until)s GROUP BY 1 ORDER BY 1"
+    " max(most) AS most, sum(readings)::bigint AS readings FROM hours_of("
+    "ARRAY[%(device)s], %(measure)s, %(since)s, %(until)s, false) GROUP BY 1 ORDER BY 1"
 )
-#: The devices come as an array, so that every branch of the view looks them up in its index by device and measure.
 _PROFILE: Final = (
     "SELECT extract(hour FROM bucket AT TIME ZONE 'Asia/Ho_Chi_Minh')::int AS hour, (sum(total) / sum(readings))::float8 AS mean,"
-    " min(least) AS least, max(most) AS most, sum(readings)::bigint AS readings FROM reading_hour"
-    " WHERE device = ANY (ARRAY(SELECT id FROM device WHERE ward = %(ward)s)) AND measure = %(measure)s"
-    " AND bucket >= %(since)s AND bucket < %(until)s GROUP BY 1 ORDER BY 1"
+    " min(least) AS least, max(most) AS most, sum(readings)::bigint AS readings FROM hours_of("
+    "ARRAY(SELECT id FROM device WHERE ward = %(ward)s), %(measure)s, %(since)s, %(until)s, false) GROUP BY 1 ORDER BY 1"
 )

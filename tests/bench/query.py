@@ -1,8 +1,9 @@
 """The questions of the pages, asked of a month of 100 million readings: p50 and p95 over many random picks.
 
-Each question is asked through the function the pages use, rows fetched and all, on one connection to a server set up as in
-service. Every pick is another device, measure or ward, so that what was asked before helps little. Some hours wait for the
-upkeep because late data has come, as there always are. The server's CPU time says what an answer costs where cores are not idle.
+Each question is asked through the function that pages and services use, rows fetched and all, on one connection to a server set
+up as in service. Every pick is another device, measure or ward, so that what was asked before helps little. Some hours wait for
+the upkeep because late data has come, as there always are. The server's CPU time says what an answer costs where cores are not
+idle.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from dashboards.snapshot import read
 from ioc.catalog import KINDS
+from ioc.db import snapshot
 from ioc.db.pool import Connection, connect
-from ioc.db.readings import all_latest, history, ward_profile
+from ioc.db.readings import history, ward_profile
 from ioc.geo import wards
+from ioc.model import DevicesChanged, ReadingsChanged
 from tests.bench.big_table import IN_A_WARD, BigTable, big_table
 from tests.bench.counting import percentile
 from tests.bench.processes import cpu_s
@@ -93,8 +97,15 @@ def _device(chance: random.Random) -> tuple[str, str]:
     return f"{kind}-{chance.choice(wards()).code}-{chance.randrange(IN_A_WARD[kind])}", kind
 
 
+def _present(connection: Connection, chance: random.Random, until: datetime) -> int:
+    devices, headlines, _ = read(connection).changes
+    assert isinstance(devices, DevicesChanged)
+    assert isinstance(headlines, ReadingsChanged)
+    return len(devices.devices) + len(headlines.readings)
+
+
 def _latest(connection: Connection, chance: random.Random, until: datetime) -> int:
-    return len(all_latest(connection))
+    return len(snapshot.latest(connection))
 
 
 def _trend(connection: Connection, chance: random.Random, until: datetime) -> int:
@@ -120,7 +131,8 @@ def _whole_timeline(connection: Connection, chance: random.Random, until: dateti
 
 
 QUESTIONS = (
-    Question("latest", "latest values of every device", 50, _latest),
+    Question("present", "every device with its headline value", 50, _present),
+    Question("latest", "latest values of every measure", 50, _latest),
     Question("trend", "24 hours of one measure of a device", 500, _trend),
     Question("profile", "30 days of a ward's measure by hour of day", 200, _profile),
     Question("timeline", "30 days of one measure of a device", 500, _timeline, budget=True),

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+from ioc.db import snapshot
 from ioc.db.pool import Connection, edition
 from ioc.db.readings import (
     SENT_AGAIN,
     admit_clock_off,
-    all_latest,
     begin_writing,
     committed,
     history,
@@ -84,7 +84,8 @@ def test_latest_is_the_newest_by_device_time(connection: Connection, topic: str)
     for at in range(0, 50, 7):
         store(connection, *readings[at : at + 7], make_reading(topic, 5 + at, 9.0, "o3"))
     assert [(one.measure, one.value) for one in latest_of(connection, topic)] == [("o3", 9.0), ("pm25", 0.0)]
-    assert [one for one in all_latest(connection) if one.device == topic] == latest_of(connection, topic)
+    of_all = [one for one in snapshot.latest(connection) if one.device == topic]
+    assert sorted(of_all, key=lambda one: one.measure) == latest_of(connection, topic)
 
 
 def test_late_data_changes_finished_hours(connection: Connection, topic: str) -> None:
@@ -94,7 +95,9 @@ def test_late_data_changes_finished_hours(connection: Connection, topic: str) ->
 
     def figures() -> object:
         return connection.execute(
-            "SELECT sum(readings)::int, sum(total), min(least), max(most) FROM reading_hour WHERE device = %s", [topic]
+            "SELECT sum(readings)::int, sum(total), min(least), max(most)"
+            " FROM hours_of(ARRAY[%s], 'pm25', '-infinity', 'infinity', false)",
+            [topic],
         ).fetchone()
 
     store(connection, *(make_reading(topic, hour * 3600, float(hour)) for hour in range(1, 30)))

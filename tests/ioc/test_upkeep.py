@@ -9,13 +9,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ioc.db.copy import DETECTION, DEVICE_STATE, store
+from ioc.db.migrate import migrations
 from ioc.db.pool import Connection, edition
 from ioc.db.readings import begin_writing, newest_of, store_readings
 from ioc.db.upkeep import chunks_ahead, retain, roll_hours, upkeep_once
@@ -31,7 +32,14 @@ FROM_READINGS = (
     "SELECT time_bucket('1 hour', time), device, measure, count(*), sum(value), min(value), max(value)"
     " FROM reading GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
 )
-FROM_VIEW = "SELECT bucket, device, measure, readings, total, least, most FROM reading_hour ORDER BY 1, 2, 3"
+FROM_HOURS = (
+    "SELECT h.bucket, h.device, m.measure, h.readings, h.total, h.least, h.most"
+    " FROM (SELECT measure, array_agg(device) AS devices"
+    " FROM (SELECT device, measure FROM reading UNION SELECT device, measure FROM rollup_hour) AS known GROUP BY measure) AS m"
+    " CROSS JOIN LATERAL hours_of(m.devices, m.measure, '-infinity', 'infinity', true) AS h ORDER BY 1, 2, 3"
+)
+#: Devices, measure, since, until, apart.
+HOURS_OF = "SELECT * FROM hours_of(%s, %s, %s, %s, %s) ORDER BY 1, 2"
 
 
 @pytest.fixture
@@ -58,8 +66,8 @@ def write(connection: Connection, *readings: Reading) -> None:
         store_readings(connection, readings, begin_writing(connection, "apache").watermark, newest_of(readings))
 
 
-def figures(connection: Connection, query: str) -> list[Any]:
-    return connection.execute(query).fetchall()
+def figures(connection: Connection, query: LiteralString, asked: tuple[Any, ...] = ()) -> list[Any]:
+    return connection.execute(query, asked).fetchall()
 
 
 def kept(connection: Connection) -> int:
@@ -71,7 +79,7 @@ def test_roll_hours_of_finished_hours(connection: Connection) -> None:
     """Finished hours move into the table, the running one is read from the readings; together they are exact."""
     write(connection, *(make_reading(step / 10, value=step) for step in range(100)))
     assert roll_hours(connection, NOW) > 0
-    assert figures(connection, FROM_VIEW) == figures(connection, FROM_READINGS)
+    assert figures(connection, FROM_HOURS) == figures(connection, FROM_READINGS)
     # 12:00–12:30 is running; ten hours back from 12:30 are 10 finished ones and a part of 02:00.
     assert kept(connection) == 10
     assert roll_hours(connection, NOW) == 0
@@ -92,9 +100,9 @@ def test_late_data_is_exact_at_once_and_after_rolling(connection: Connection) ->
     write(connection, *(make_reading(h) for h in (3, 2, 1)))
     roll_hours(connection, NOW)
     write(connection, make_reading(2.1, value=50), make_reading(30, value=7))
-    assert figures(connection, FROM_VIEW) == figures(connection, FROM_READINGS)
+    assert figures(connection, FROM_HOURS) == figures(connection, FROM_READINGS)
     assert roll_hours(connection, NOW) == 2
-    assert figures(connection, FROM_VIEW) == figures(connection, FROM_READINGS)
+    assert figures(connection, FROM_HOURS) == figures(connection, FROM_READINGS)
     assert kept(connection) == 4
 
 
@@ -102,10 +110,10 @@ def test_redelivered_data_changes_no_figure(connection: Connection) -> None:
     """A duplicate of a finished hour's reading leaves the sums as they are."""
     write(connection, make_reading(3, value=5))
     roll_hours(connection, NOW)
-    before = figures(connection, FROM_VIEW)
+    before = figures(connection, FROM_HOURS)
     write(connection, make_reading(3, value=99))
     roll_hours(connection, NOW)
-    assert figures(connection, FROM_VIEW) == before == figures(connection, FROM_READINGS)
+    assert figures(connection, FROM_HOURS) == before == figures(connection, FROM_READINGS)
 
 
 hours = st.floats(0.51, 60).map(lambda h: round(h, 4))
@@ -118,21 +126,95 @@ steps = st.lists(
 )
 
 
+#: Ends of spans about hours and midnights, where hours and chunks begin, and about the watermark, the running hour and beyond.
+ends = st.tuples(st.integers(-2, 72), st.sampled_from((-1, 0, 1, 1_800_000_000))).map(
+    lambda end: NOW.replace(minute=0) - end[0] * HOUR + timedelta(microseconds=end[1])
+)
+spans = st.lists(
+    st.tuples(
+        st.sets(st.sampled_from(("d0", "d1", "d2", "none"))),
+        st.sampled_from(("pm25", "o3", "none")),
+        ends | st.just(datetime.min.replace(tzinfo=UTC)),
+        ends | st.just(datetime.max.replace(tzinfo=UTC)),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps)
-def test_view_is_exact_at_every_moment(connection: Connection, steps: list[tuple[str, Any]]) -> None:
-    """Whatever is written and rolled in whatever order, the view tells what the readings tell."""
+@given(steps, spans)
+def test_hours_are_exact_at_every_moment(connection: Connection, steps: list[Any], spans: list[Any]) -> None:
+    """Whatever is written and rolled in whatever order, the hours of any span tell what the readings tell."""
     with connection.transaction(force_rollback=True):
         for what, subject in steps:
             if what == "write":
-                write(connection, *(make_reading(h, value=value, device=f"d{value % 3}") for h, value in subject))
+                write(
+                    connection,
+                    *(
+                        make_reading(h, value=value, device=f"d{value % 3}", measure="pm25" if value % 2 else "o3")
+                        for h, value in subject
+                    ),
+                )
             else:
                 roll_hours(connection, NOW - subject * HOUR)
-            assert figures(connection, FROM_VIEW) == figures(connection, FROM_READINGS)
+            assert figures(connection, FROM_HOURS) == figures(connection, FROM_READINGS)
+        check_spans(connection, spans)
 
 
-def test_view_is_exact_while_many_write_and_two_roll(connection: Connection, db: Database) -> None:
-    """Writers of live and of late data, rolled under their hands; every snapshot of the view is that of the readings."""
+def check_spans(connection: Connection, spans: list[Any]) -> None:
+    """The hours of these spans are those of all readings that lie in them."""
+    all_hours = figures(connection, FROM_READINGS)
+    for devices, measure, since, until, apart in spans:
+        meant: dict[Any, list[Any]] = {}
+        for bucket, device, of, *values in all_hours:
+            if device in devices and of == measure and since <= bucket < until:
+                meant.setdefault((bucket, device if apart else None), []).append(values)
+        wanted = [
+            (*key, *(fold(column) for fold, column in zip((sum, sum, min, max), zip(*rows, strict=True), strict=True)))
+            for key, rows in meant.items()
+        ]
+        asked = (list(devices), measure, since, until, apart)
+        assert figures(connection, HOURS_OF, asked) == wanted, asked
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(hours, st.integers(0, 9)), max_size=30), spans)
+def test_hours_on_the_community_edition(connection: Connection, written: list[Any], spans: list[Any]) -> None:
+    """Its function, over a table in place of its continuous aggregate."""
+    with connection.transaction(force_rollback=True):
+        write(connection, *(make_reading(h, value=value, device=f"d{value % 3}") for h, value in written))
+        roll_hours(connection, NOW + HOUR)
+        connection.execute("DROP FUNCTION hours_of; CREATE VIEW reading_hour AS TABLE rollup_hour")
+        connection.execute(next(one.sql for one in migrations("community") if one.name == "hours_of").encode())
+        check_spans(connection, spans)
+
+
+def test_hours_open_the_chunks_alone_that_hold_them(connection: Connection) -> None:
+    """However many days are kept: a span of finished hours opens no chunk of readings, a late hour its own, today today's."""
+    write(connection, *(make_reading(day * 24) for day in range(0, 60, 2)))
+    roll_hours(connection, NOW)
+    assert opened(connection, NOW - 30 * 24 * HOUR, NOW - 2 * HOUR) == {"reading": 0, "rollup_hour": 2}
+    write(connection, make_reading(10 * 24 + 0.1), make_reading(11 * 24 - 0.1))
+    assert opened(connection, NOW - 30 * 24 * HOUR, NOW - 2 * HOUR) == {"reading": 2, "rollup_hour": 2}
+    assert opened(connection, NOW - HOUR, NOW) == {"reading": 1, "rollup_hour": 1}
+    assert opened(connection, NOW.replace(minute=0), NOW) == {"reading": 1, "rollup_hour": 0}
+
+
+def opened(connection: Connection, since: datetime, until: datetime) -> dict[str, int]:
+    """How many chunks of readings and of hourly figures a query opens: the planner locks each that it looks at."""
+    with connection.transaction():
+        connection.execute(HOURS_OF, (["d"], "pm25", since, until, False)).fetchall()
+        locked = connection.execute(
+            "SELECT hypertable_name, count(*) FROM timescaledb_information.chunks JOIN pg_class ON relname = chunk_name"
+            " JOIN pg_locks ON relation = pg_class.oid AND pid = pg_backend_pid() GROUP BY 1"
+        ).fetchall()
+    return {"reading": 0, "rollup_hour": 0} | dict(locked)
+
+
+def test_hours_are_exact_while_many_write_and_two_roll(connection: Connection, db: Database) -> None:
+    """Writers of live and of late data, rolled under their hands; every snapshot of the hours is that of the readings."""
     stop = threading.Event()
     rolled = itertools.count()
 
@@ -163,14 +245,14 @@ def test_view_is_exact_while_many_write_and_two_roll(connection: Connection, db:
             while time.monotonic() < deadline and not any(one.done() for one in work):
                 with connection.transaction():
                     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                    assert figures(connection, FROM_VIEW) == figures(connection, FROM_READINGS)
+                    assert figures(connection, FROM_HOURS) == figures(connection, FROM_READINGS)
                 checks += 1
         finally:
             stop.set()
         assert all(one.result() > 0 for one in work)
     assert checks > 3
     roll_hours(connection, NOW)
-    assert figures(connection, FROM_VIEW) == figures(connection, FROM_READINGS)
+    assert figures(connection, FROM_HOURS) == figures(connection, FROM_READINGS)
     assert connection.execute("SELECT count(*) FROM rollup_dirty").fetchone() == (0,)
 
 
@@ -184,20 +266,20 @@ def test_roll_hours_does_not_make_writers_wait_for_its_counting(connection: Conn
         with db.connect() as writer:
             writer.execute("SET lock_timeout = '2s'")
             write(writer, make_reading(0.1))
-    assert figures(connection, FROM_VIEW)[-1][3] == 1
+    assert figures(connection, FROM_HOURS)[-1][3] == 1
 
 
 def test_figures_stay_when_their_readings_are_dropped(connection: Connection) -> None:
     """Hourly figures outlive the readings; a very late reading does not replace what they were made of."""
     write(connection, *(make_reading(24 * 20 + step / 100) for step in range(50)), make_reading(1))
     roll_hours(connection, NOW)
-    before = figures(connection, FROM_VIEW)
+    before = figures(connection, FROM_HOURS)
     keep = Settings(retention_readings_days=10)
     assert retain(connection, keep, NOW) == 1
-    assert figures(connection, FROM_VIEW) == before
+    assert figures(connection, FROM_HOURS) == before
     write(connection, make_reading(24 * 20 + 0.3333))
     roll_hours(connection, NOW, NOW - timedelta(days=10))
-    assert figures(connection, FROM_VIEW) == before
+    assert figures(connection, FROM_HOURS) == before
 
 
 def test_chunks_ahead_makes_tomorrows(connection: Connection) -> None:
