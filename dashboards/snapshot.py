@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, TypeVar
 
-from psycopg.rows import class_row
+from psycopg.rows import args_row, class_row
 
 from dashboards.city import RECENT_S
 from ioc.catalog import KINDS
@@ -14,6 +14,7 @@ from ioc.model import Alarm, AlarmsChanged, Change, Device, DevicesChanged, Inci
 
 _HEADLINES: Final = sorted({kind.headline for kind in KINDS.values()} - {""})
 
+#: The fields of a device and of a reading, in their order.
 _DEVICES: Final = """
     SELECT id, kind, name, lat, lon, ward, parent, dialect, firmware, attrs, status, state, state_time, state_reason,
            greatest(last_seen, heard) AS last_seen, clock_skew_s
@@ -53,8 +54,11 @@ def read(connection: Connection) -> Snapshot:
     since = datetime.now(UTC) - timedelta(seconds=RECENT_S)
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        devices = _rows(connection, Device, _DEVICES)
-        readings = [Reading(*row) for row in connection.execute(_LATEST, (_HEADLINES,))]
+        # Binary and by place: there may be a hundred thousand of both.
+        with connection.cursor(binary=True, row_factory=args_row(Device)) as cursor:
+            devices = cursor.execute(_DEVICES).fetchall()
+        with connection.cursor(binary=True, row_factory=args_row(Reading)) as cursor:
+            readings = cursor.execute(_LATEST, (_HEADLINES,)).fetchall()
         alarms = _rows(connection, Alarm, _ALARMS)
         incidents = _rows(connection, Incident, _INCIDENTS)
         openings: dict[int, float] = dict(connection.execute(_OPENINGS, (since,)).fetchall())
