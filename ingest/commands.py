@@ -90,22 +90,24 @@ class Commander:
         if not waiting:
             return []
         devices = {one.id: one for one in devices_named(connection, {command.device for command in waiting})}
-        posted = []
+        parcels: dict[int, tuple[datetime, Sequence[Outgoing]]] = {}
         for command in waiting:
-            left = command.requested + self._patience - utc_now()
-            if left <= timedelta(0):
+            until = command.requested + self._patience
+            if until <= utc_now():
                 continue  # the next round ends it
             try:
-                messages = self._encode(devices[command.device], command)
+                parcels[command.id] = until, self._encode(devices[command.device], command)
             except CommandError as error:
                 with self._settled:
                     self._failed[command.id] = Failure(command.id, "failed", str(error), utc_now())
-                continue
+        posted = sorted(stored.mark_handed(connection, parcels)) if parcels else []
+        for order in posted:
+            until, messages = parcels[order]
             with self._settled:
-                self._posted[command.id] = len(messages)
-            posted.append(command.id)
+                self._posted[order] = len(messages)
+            left_s = (until - utc_now()).total_seconds()
             for message in messages:
-                self._publish(message, within_s=left.total_seconds(), done=partial(self._done, command.id))
+                self._publish(message, within_s=left_s, done=partial(self._done, order))
         self._note(connection)
         return posted
 

@@ -266,16 +266,26 @@ class Intake:
         else:
             self.kinds.pop(device, None)
 
-    def answer(self, device: str, order: int | None, ok: bool, detail: str = "") -> None:
-        """A device says yes or no to a command; `order` None = to the newest one of it that is open.
+    def answer(self, device: str, order: int | None, ok: bool | None, detail: str = "", *, spoke: bool = True) -> None:
+        """A device says yes or no to a command.
+
+        Args:
+            device: whose command it is; one to another device is none of its.
+            order: number of the command, None = the one that was sent to it last, if that is open.
+            ok: None = it is certain that there will be no answer.
+            detail: why not.
+            spoke: False = its network speaks of it, which says nothing of whether the device itself lives.
 
         Raises:
             RejectedError: `value`, when the order is no number that a command can have.
         """
-        if order is not None and (type(order) is not int or not 0 < order < 2**63):
+        if order is not None and not is_order(order):
             raise RejectedError("value", f"id: got {shorten(order)}, expected the number of a command")
-        self._heard(device)
+        if spoke:
+            self._heard(device)
         if order is None:
+            if self._replayed:
+                return  # meant for a command of that time
             # A redelivery must not answer the command that came after the one it was meant for.
             self.batch.undated.add(self._origin)
         self.batch.answers.append(Answer(device, order, ok, printable(detail, 200), self._received))
@@ -465,6 +475,11 @@ class Intake:
         sighting.received = self._received
         if stamp_ms > sighting.stamp_ms:
             sighting.stamp_ms, sighting.stamp_received = stamp_ms, self._received
+
+
+def is_order(raw: Any) -> bool:
+    """Whether it can be the number of a command."""
+    return type(raw) is int and 0 < raw < 2**63
 
 
 def canonical(name: str, raw: Any, unit: str) -> tuple[str, Any]:

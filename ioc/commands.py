@@ -34,6 +34,9 @@ REASONS: Final[dict[str, Label]] = {
     "unsent": Label("Không gửi được trong thời hạn", "Could not be sent in time"),
     "unheard": Label("Không thiết bị nào nghe lệnh ở broker", "Nobody listens for it at the broker"),
     "unanswered": Label("Thiết bị không trả lời trong thời hạn", "The device did not answer in time"),
+    "unacknowledged": Label(
+        "Mạng của thiết bị không nhận được xác nhận từ thiết bị", "Its network got no acknowledgement from the device"
+    ),
     "unconfirmed": Label(
         "Thiết bị đã nhận nhưng số đo không cho thấy đã làm", "Accepted, but no reading shows that it was done"
     ),

@@ -172,14 +172,14 @@ class Answer(msgspec.Struct, frozen=True):
     """What a device says to a command.
 
     Attributes:
-        order: the command's number, None when its dialect names none: then it is the device's newest open one.
-        ok: it will do it.
-        detail: why not, in its own words.
+        order: the command's number, None when its dialect names none: then it is the one that was sent last, if that is open.
+        ok: it will do it; None = its network says that there is no answer from it.
+        detail: why not, in its own words, or one of `ioc.commands.REASONS`.
     """
 
     device: str
     order: int | None
-    ok: bool
+    ok: bool | None
     detail: str
     received: datetime
 

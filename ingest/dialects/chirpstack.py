@@ -8,6 +8,10 @@ stored of kinds that report them.
 A lamp is told to shine by a downlink whose `object` is `{"light": 0–1, "dim": 0–100}`, for its codec to encode. Tags of the
 device or its profile change that: `light_port` is the FPort, `light_key` the one name under which the percentage is sent instead.
 The tag `kind` says what kind of device it is, as long as no person has.
+
+The downlink's id carries the number of the command, and the events that speak of it name that id: `ack` once the device has
+acknowledged it or did not in time, `log` when the network server discards it. `txack` says that a gateway has sent it over the
+air, which proves nothing that the chain of a command holds.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ import msgspec
 from ingest.dialect import Route, Subscription
 from ingest.fields import text
 from ingest.flat import flat
-from ingest.intake import Intake
+from ingest.intake import Intake, is_order
 from ingest.message import Outgoing
 from ingest.payload import an_object
 from ioc.catalog import KINDS, measure_named
@@ -177,18 +181,37 @@ def _log(device: str, said: Mapping[str, Any], intake: Intake) -> None:
         return
     code, context = _text(said.get("code")), said.get("context")
     data = {name: _text(value) for name, value in (flat(context) if isinstance(context, dict) else {}).items()}
-    data |= {"code": code, "description": _text(said.get("description"))}
+    description = _text(said.get("description"))
+    data |= {"code": code, "description": description}
     intake.event(device, said.get("time"), "fault", code, data, spoke=False)
+    order = _order_of(data.get("queue_item_id"))
+    if order is not None:
+        intake.answer(device, order, ok=False, detail=description or code, spoke=False)
 
 
 def _ack(device: str, said: Mapping[str, Any], intake: Intake) -> None:
-    """Whether a confirmed downlink arrived; that it did not is a fault."""
+    """Whether a confirmed downlink arrived; that the network heard nothing in time is a fault."""
+    item = _text(said.get("queueItemId"))
+    order = _order_of(item)
     if said.get("acknowledged") is True:
         _measured(device, said, [], intake)
+        if order is not None:
+            intake.answer(device, order, ok=True)
         return
-    item = _text(said.get("queueItemId"))
     data = {"code": "DOWNLINK_NOT_ACKNOWLEDGED", "queueItemId": item}
     intake.event(device, said.get("time"), "fault", f"downlink {item}", data, spoke=False)
+    if order is not None:
+        intake.answer(device, order, ok=None, detail="unacknowledged", spoke=False)
+
+
+def _order_of(item: Any) -> int | None:
+    """The command whose downlink this is, None when it is not one of ours."""
+    try:
+        number = uuid.UUID(item).int if isinstance(item, str) else 0
+    except ValueError:
+        return None
+    order = number & (2**64 - 1)
+    return order if number - order == _OURS and is_order(order) else None
 
 
 def _nothing(device: str, said: Mapping[str, Any], intake: Intake) -> None:
@@ -202,7 +225,7 @@ _EVENTS: Final[dict[str, _Decoder]] = {
     "join": _join,
     "log": _log,
     "ack": _ack,
-    "txack": _nothing,  # a gateway sent a downlink
+    "txack": _nothing,
     "location": _nothing,  # where the network takes it to be, to some hundred metres; a person places it
     "integration": _nothing,  # what ChirpStack's other integrations say
 }

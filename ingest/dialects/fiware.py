@@ -5,6 +5,8 @@
     /<api key>/<device>/cmd                      {"light": 0.4}            to the device
     /json/<api key>/<device>/cmdexe              {"light": "ok"}           its answer
 
+An answer names the command and no number, and has the device's own words for yes and no (`ingest.verdict`).
+
 An api key stands for a service (a group of devices), and two services may have devices of the same name. The key is also a secret
 of that service, so a device's id holds a hash of it. After the "User & Programmers Manual" of iotagent-json.
 """
@@ -23,6 +25,7 @@ from ingest.intake import Intake
 from ingest.lighting import noted, require_lit
 from ingest.message import Outgoing
 from ingest.payload import an_object, leniently, utf8
+from ingest.verdict import verdict
 from ioc.errors import RejectedError
 from ioc.model import Device, Discovery
 from ioc.naming import device_id
@@ -31,6 +34,8 @@ from ioc.values import shorten
 NAME: Final = "fiware"
 PREFIX: Final = "fiware"
 ROOT: Final = "/json/"
+#: What a lamp is told.
+COMMAND: Final = "light"
 #: The attribute that says when the others were measured.
 TIME: Final = "TimeInstant"
 #: Objects in one message.
@@ -74,11 +79,11 @@ class Fiware:
         return Route(known.device, NAME, partial(_met, known, handle))
 
     def light(self, device: Device, level: float, order: int) -> Sequence[Outgoing]:
-        """`{"light": level}` on the device's command topic; answers there name no order."""
+        """`{"light": level}` on the device's command topic; it answers on `cmdexe`."""
         del order
         require_lit(device)
         topic = f"/{noted(device, 'api_key')}/{noted(device, 'device')}/cmd"
-        return [Outgoing(topic, msgspec.json.encode({"light": level}))]
+        return [Outgoing(topic, msgspec.json.encode({COMMAND: level}))]
 
     @staticmethod
     def _decode_measures(device: str, payload: bytes, intake: Intake) -> None:
@@ -111,8 +116,12 @@ class Fiware:
 
     @staticmethod
     def _decode_answer(device: str, payload: bytes, intake: Intake) -> None:
-        an_object(payload)  # each device has its own words for a result; that it answers shows that it lives
-        intake.measured(device, None, ())
+        said = an_object(payload)
+        if COMMAND in said:
+            ok, why = verdict(said[COMMAND])
+            intake.answer(device, None, ok, why)
+        else:
+            intake.measured(device, None, ())  # to a command of somebody else; that it answers shows that it lives
 
 
 def _met(known: Discovery, handle: Any, device: str, payload: bytes, intake: Intake) -> None:

@@ -20,10 +20,11 @@ from unicodedata import category
 import msgspec
 
 from ingest.dialect import Handler, Route, Subscription
-from ingest.intake import Intake
+from ingest.intake import Intake, is_order
 from ingest.lighting import noted, require_lit
 from ingest.message import Outgoing
 from ingest.payload import an_object
+from ingest.verdict import verdict
 from ioc.catalog import measure_named
 from ioc.errors import RejectedError
 from ioc.model import Device, Discovery
@@ -170,12 +171,14 @@ class ThingsBoard:
                 return  # a call, ours or another server's: calls and answers share the topic
             raise RejectedError("shape", "id: got nothing, expected the number of the call that is answered")
         device = self._met(said.get("device"), intake)
-        intake.measured(device, None, ())
-        if isinstance(answer, Mapping) and (answer.get("success") is False or "error" in answer):
-            order = shorten(said["id"])
-            intake.event(
-                device, None, "fault", f"rpc {order}", {"call": order, "error": shorten(answer.get("error"), 200)}
-            )
+        ok, why = verdict(answer)
+        if is_order(said["id"]):
+            intake.answer(device, said["id"], ok, why)
+        else:
+            intake.measured(device, None, ())  # another server numbers its calls otherwise
+        if not ok:
+            call = shorten(said["id"])
+            intake.event(device, None, "fault", f"rpc {call}", {"call": call, "error": why[:200]})
 
     def _met(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import msgspec
 
@@ -59,7 +59,7 @@ class Guest(ABC):
 
 
 class ZigbeeLamp(Guest):
-    """A lamp in an alley, behind Zigbee2MQTT."""
+    """A lamp in an alley, behind Zigbee2MQTT; switched off it keeps its brightness, as such lamps do."""
 
     key = "zigbee2mqtt"
     _name = "Đèn hẻm 42 Hoàng Diệu 2"
@@ -67,7 +67,7 @@ class ZigbeeLamp(Guest):
     will = Will("zigbee2mqtt/bridge/state", b'{"state":"offline"}', retain=True)
 
     def __init__(self) -> None:
-        self._brightness = 254
+        self._on, self._brightness = True, 254
 
     def hello(self, now: float) -> Sequence[Said]:
         """The bridge lists its devices."""
@@ -98,7 +98,7 @@ class ZigbeeLamp(Guest):
 
     def report(self, now: float) -> Sequence[Said]:
         """Its state as one object."""
-        state = {"state": "ON" if self._brightness else "OFF", "brightness": self._brightness, "linkquality": 112}
+        state = {"state": "ON" if self._on else "OFF", "brightness": self._brightness, "linkquality": 112}
         state["last_seen"] = int(now * 1000)
         return (Said(f"zigbee2mqtt/{self._name}", _encode(state)),)
 
@@ -106,17 +106,15 @@ class ZigbeeLamp(Guest):
         """It obeys, and says how it is now."""
         del topic
         wish = _object(payload)
-        if wish.get("state") == "OFF":
-            self._brightness = 0
-        elif isinstance(brightness := wish.get("brightness"), int | float):
-            self._brightness = max(0, min(254, round(brightness)))
-        elif wish.get("state") == "ON":
-            self._brightness = 254
+        if wish.get("state") in ("ON", "OFF"):
+            self._on = wish["state"] == "ON"
+        if isinstance(brightness := wish.get("brightness"), int | float):
+            self._brightness = max(1, min(254, round(brightness)))
         return self.report(now)
 
 
 class TasmotaLamp(Guest):
-    """A lamp on a Tasmota dimmer with a meter."""
+    """A lamp on a Tasmota dimmer with a meter; switched off it keeps its level, as Tasmota does."""
 
     key = "tasmota"
     _topic = "tasmota_7C2A10"
@@ -124,7 +122,7 @@ class TasmotaLamp(Guest):
     will = Will(f"tele/{_topic}/LWT", b"Offline", retain=True)
 
     def __init__(self) -> None:
-        self._percent = 100
+        self._on, self._percent = True, 100
 
     def hello(self, now: float) -> Sequence[Said]:
         """Birth, then state and sensors."""
@@ -133,7 +131,7 @@ class TasmotaLamp(Guest):
     def report(self, now: float) -> Sequence[Said]:
         """`STATE` and `SENSOR`, with the local time that Tasmota stamps."""
         stamp = datetime.fromtimestamp(now + 7 * 3600, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        power = 62.0 * self._percent / 100
+        power = 62.0 * self._percent / 100 if self._on else 0.0
         volts = 226 + 2 * drift(_SEED, self._topic, now, 700)
         energy = {"Total": 412.7, "Power": round(power), "Voltage": round(volts), "Current": round(power / volts, 3)}
         return (
@@ -146,13 +144,13 @@ class TasmotaLamp(Guest):
         del now
         command, word = topic.rpartition("/")[2].casefold(), payload.decode("utf-8", "replace").strip().upper()
         if command == "power" and word in ("ON", "OFF"):
-            self._percent = (self._percent or 100) if word == "ON" else 0
+            self._on = word == "ON"
         elif command == "dimmer" and word.isdigit():
-            self._percent = min(100, int(word))
+            self._on, self._percent = word != "0", min(100, int(word)) or self._percent
         return (Said(f"stat/{self._topic}/RESULT", _encode(self._state())),)
 
     def _state(self) -> dict[str, Any]:
-        return {"POWER": "ON" if self._percent else "OFF", "Dimmer": self._percent}
+        return {"POWER": "ON" if self._on else "OFF", "Dimmer": self._percent}
 
 
 class HomeAssistantStation(Guest):
@@ -196,40 +194,87 @@ class HomeAssistantStation(Guest):
         )
 
 
-class LoraBin(Guest):
-    """A waste bin at a market on LoRaWAN, through ChirpStack."""
+class LoraDevice(Guest):
+    """A device on LoRaWAN, as ChirpStack speaks of it."""
 
-    key = "chirpstack"
-    _eui = "70b3d57ed0061a2b"
+    _eui: str
+    _application: tuple[str, str]
+    _name: str
+    _tags: ClassVar[dict[str, str]]
 
     def __init__(self) -> None:
         self._count = 0
 
-    def report(self, now: float) -> Sequence[Said]:
-        """An uplink as the network server publishes it."""
+    @property
+    def topic(self) -> str:
+        """What its topics begin with."""
+        return f"application/{self._application[0]}/device/{self._eui}"
+
+    def event(self, kind: str, now: float, **said: Any) -> Said:
+        """Something the network server tells of it."""
+        number, name = self._application
+        info = {"applicationId": number, "applicationName": name, "devEui": self._eui, "deviceName": self._name}
+        body = {"time": datetime.fromtimestamp(now, UTC).isoformat(), "deviceInfo": info | {"tags": self._tags}}
+        return Said(f"{self.topic}/event/{kind}", _encode(body | said))
+
+    def uplink(self, now: float, values: dict[str, Any]) -> Said:
+        """What it measures, as its codec decoded it."""
         self._count += 1
-        uplink = {
-            "deduplicationId": f"5b0e5f0e-8c1d-4e39-9a0c-{self._count:012x}",
-            "time": datetime.fromtimestamp(now, UTC).isoformat(),
-            "deviceInfo": {
-                "applicationId": "4f7d2c4e-0d5b-4a5c-9f44-3b9f3f1f9b10",
-                "applicationName": "rac-thai",
-                "devEui": self._eui,
-                "deviceName": "Thùng rác chợ Thủ Đức",
-                "tags": {"kind": "waste_bin", "period_s": "300"},
-            },
-            "fCnt": self._count,
-            "fPort": 2,
-            "data": "AQ==",
-            "object": {
-                "fill_level": round(100 * ((now / 43_200) % 1)),
-                "temperature": round(30 + 2 * drift(_SEED, self._eui, now, 3600), 1),
-                "battery": round(100 * battery(_SEED, self._eui, now)),
-            },
-            "rxInfo": [{"gatewayId": "0016c001f153a14c", "rssi": -97, "snr": 6.5}],
+        heard = [{"gatewayId": "0016c001f153a14c", "rssi": -97, "snr": 6.5}]
+        number = f"5b0e5f0e-8c1d-4e39-9a0c-{self._count:012x}"
+        return self.event(
+            "up", now, deduplicationId=number, fCnt=self._count, fPort=2, data="AQ==", object=values, rxInfo=heard
+        )
+
+
+class LoraBin(LoraDevice):
+    """A waste bin at a market."""
+
+    key = "chirpstack"
+    _eui = "70b3d57ed0061a2b"
+    _application = ("4f7d2c4e-0d5b-4a5c-9f44-3b9f3f1f9b10", "rac-thai")
+    _name = "Thùng rác chợ Thủ Đức"
+    _tags: ClassVar = {"kind": "waste_bin", "period_s": "300"}
+
+    def report(self, now: float) -> Sequence[Said]:
+        """How full it is."""
+        values = {
+            "fill_level": round(100 * ((now / 43_200) % 1)),
+            "temperature": round(30 + 2 * drift(_SEED, self._eui, now, 3600), 1),
+            "battery": round(100 * battery(_SEED, self._eui, now)),
         }
-        application = uplink["deviceInfo"]["applicationId"]  # type: ignore[index]
-        return (Said(f"application/{application}/device/{self._eui}/event/up", _encode(uplink)),)
+        return (self.uplink(now, values),)
+
+
+class LoraLamp(LoraDevice):
+    """A lamp on a bridge, of class C: it hears a downlink at once."""
+
+    key = "chirpstack-lamp"
+    _eui = "70b3d57ed0061a2c"
+    _application = ("9d0c7a31-52c5-4d7e-8a5e-6a3c0b8f2e41", "chieu-sang")
+    _name = "Đèn cầu Rạch Chiếc 3"
+    _tags: ClassVar = {"kind": "streetlight"}
+    subscriptions = (f"application/{_application[0]}/device/{_eui}/command/down",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._percent = 80
+
+    def report(self, now: float) -> Sequence[Said]:
+        """How bright it is."""
+        return (self.uplink(now, {"dim": self._percent, "power": round(0.9 * self._percent, 1)}),)
+
+    def told(self, topic: str, payload: bytes, now: float) -> Sequence[Said]:
+        """A gateway sends the downlink, the lamp acknowledges it, and reports what it does."""
+        del topic
+        order = _object(payload)
+        wish = order.get("object")
+        if not isinstance(wish, dict) or not isinstance(wish.get("dim"), int | float):
+            return ()
+        self._percent = max(0, min(100, round(wish["dim"])))
+        item = {"queueItemId": order.get("id", ""), "fCntDown": self._count}
+        sent = self.event("txack", now, downlinkId=self._count, gatewayId="0016c001f153a14c", **item)
+        return (sent, self.event("ack", now, acknowledged=True, **item), *self.report(now))
 
 
 class ThingsBoardGateway(Guest):
@@ -287,6 +332,32 @@ class FiwareGauge(Guest):
         stamp = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
         body = {"waterLevel": round(level, 3), "TimeInstant": stamp.replace("+00:00", "Z")}
         return (Said("/json/4jggokgpepnvsb2uv4s40d59ov/cong-rach-cau-ngang/attrs", _encode(body)),)
+
+
+class FiwareLamp(Guest):
+    """A lamp behind a FIWARE IoT agent."""
+
+    key = "fiware-lamp"
+    _api_key, _name = "4jggokgpepnvsb2uv4s40d59ov", "den-ben-do-bach-dang"
+    subscriptions = (f"/{_api_key}/{_name}/cmd",)
+
+    def __init__(self) -> None:
+        self._level = 1.0
+
+    def report(self, now: float) -> Sequence[Said]:
+        """How bright it is, and when."""
+        stamp = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        body = {"illuminanceLevel": self._level, "powerConsumption": round(70 * self._level, 1), "TimeInstant": stamp}
+        return (Said(f"/json/{self._api_key}/{self._name}/attrs", _encode(body)),)
+
+    def told(self, topic: str, payload: bytes, now: float) -> Sequence[Said]:
+        """It says that it has done it, then how bright it is."""
+        del topic
+        level = _object(payload).get("light")
+        if not isinstance(level, int | float):
+            return ()
+        self._level = max(0.0, min(1.0, float(level)))
+        return (Said(f"/json/{self._api_key}/{self._name}/cmdexe", _encode({"light": "ok"})), *self.report(now))
 
 
 class FrigateRecorder(Guest):
@@ -357,8 +428,10 @@ def all_guests() -> tuple[Guest, ...]:
         TasmotaLamp(),
         HomeAssistantStation(),
         LoraBin(),
+        LoraLamp(),
         ThingsBoardGateway(),
         FiwareGauge(),
+        FiwareLamp(),
         FrigateRecorder(),
         OnvifCamera(),
     )

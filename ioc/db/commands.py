@@ -38,9 +38,17 @@ _ANSWER: Final = sql.SQL(
     " state = CASE WHEN %(ok)s THEN 'accepted' ELSE 'refused' END,"
     " ended = CASE WHEN %(ok)s THEN NULL ELSE %(received)s::timestamptz END,"
     " reason = CASE WHEN %(ok)s THEN '' ELSE %(detail)s END"
-    " WHERE id = coalesce(%(order)s, (SELECT id FROM command WHERE device = %(device)s AND ended IS NULL))"
+    " WHERE id = coalesce(%(order)s, (SELECT id FROM command WHERE device = %(device)s AND ended IS NULL AND handed))"
     " AND device = %(device)s AND answered IS NULL AND (state IN ('requested', 'sent') OR {}) RETURNING {}"
 ).format(_LATE, _COLUMNS)
+#: No answer is coming. It may have been done all the same, so a reading may still show it.
+_SILENCE: Final = sql.SQL(
+    "UPDATE command SET state = 'expired', sent = coalesce(sent, %(received)s), ended = %(received)s, reason = %(detail)s"
+    " WHERE id = %(order)s AND device = %(device)s AND state IN ('requested', 'sent') RETURNING {}"
+).format(_COLUMNS)
+_HANDED: Final = (
+    "UPDATE command SET handed = true WHERE id = ANY(%s) AND state = 'requested' AND ended IS NULL RETURNING id"
+)
 _SENT: Final = sql.SQL(
     "UPDATE command SET sent = least(sent, one.time), state = CASE WHEN state = 'requested' THEN 'sent' ELSE state END,"
     " reason = CASE WHEN reason = 'unsent' THEN 'unanswered' ELSE reason END"
@@ -104,13 +112,20 @@ def settle_answers(connection: Connection, answers: Sequence[Answer]) -> list[Co
     changed = []
     for one in answers:
         values = {field: getattr(one, field) for field in Answer.__struct_fields__}
-        changed += _rows(connection, _ANSWER, values)
+        changed += _rows(connection, _SILENCE if one.ok is None else _ANSWER, values)
     return changed
 
 
 def to_send(connection: Connection) -> list[Command]:
     """Commands that wait to be sent, oldest first."""
     return _rows(connection, _FRESH, ())
+
+
+def mark_handed(connection: Connection, orders: Collection[int]) -> set[int]:
+    """They are about to be sent; returns those that still wait for it."""
+    with connection.transaction():
+        _take_lock(connection)
+        return {order for (order,) in connection.execute(_HANDED, (list(orders),))}
 
 
 def mark_sent(connection: Connection, sent: Iterable[tuple[int, datetime]]) -> list[Command]:

@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from ingest.batch import Batch
 from ingest.dialects.chirpstack import Chirpstack
 from ingest.service import Ingest
+from ioc.commands import REASONS as COMMAND_REASONS
 from ioc.db.devices import device as registered
 from ioc.db.events import events_of
 from ioc.db.pool import Connection
 from ioc.errors import CommandError, RejectedError
+from ioc.model import Answer
 from ioc.model import Device as Registered
 from tests.fix_ingest import Device, eventually
 from tests.fix_stack import Database
@@ -184,10 +186,41 @@ def test_ack(printed: Printed) -> None:
     batch = listener.hear(*said("ack", printed))
     assert not batch.events
     assert LAMP in batch.seen
+    assert batch.answers == [Answer(LAMP, 0x2A, True, "", RECEIVED)]
     batch = listener.hear(*said("nack", printed))
     (event,) = batch.events
     assert (event.kind, event.data["code"]) == ("fault", "DOWNLINK_NOT_ACKNOWLEDGED")
     assert event.data["queueItemId"].endswith("2b")
+    assert not batch.seen
+    assert batch.answers == [Answer(LAMP, 0x2B, None, "unacknowledged", RECEIVED)]
+    assert batch.answers[0].detail in COMMAND_REASONS
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "", "x", None, 42, "b4a2f6de-8d2a-4d51-9d7e-2f3a8f6f1a90",  # another application's
+        "74687564-7563-2d69-0000-000000000000", "74687564-7563-2d69-ffff-ffffffffffff",  # a number that no command has
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["ack", "nack"])
+def test_ack_of_what_is_not_ours(name: str, item: Any) -> None:
+    """A downlink of somebody else is no command of ours, whatever became of it."""
+    topic, payload = said(name)
+    batch = Listener(Chirpstack()).hear(topic, payload | {"queueItemId": item})
+    assert not batch.answers
+    assert not batch.rejected
+    assert bool(batch.events) == (name == "nack")
+
+
+def test_log_that_a_downlink_is_discarded() -> None:
+    """What the network server cannot send is refused in its words, and says nothing of the device."""
+    topic, payload = said("log_error")
+    item = {"queue_item_id": "74687564-7563-2d69-0000-00000000002a", "item_size": "300"}
+    why = {"code": "DOWNLINK_PAYLOAD_SIZE", "description": "Queue-item exceeds the max. payload size", "context": item}
+    batch = Listener(Chirpstack()).hear(topic, payload | why)
+    assert batch.answers == [Answer(GAUGE, 0x2A, False, "Queue-item exceeds the max. payload size", RECEIVED)]
+    assert [one.source for one in batch.events] == ["DOWNLINK_PAYLOAD_SIZE"]
     assert not batch.seen
 
 

@@ -186,7 +186,8 @@ def test_command_survives_a_kill_before_it_was_marked(
         f" $$ BEGIN PERFORM pg_advisory_xact_lock({_WAITER}); RETURN NEW; END $$".encode()
     )
     connection.execute(
-        "CREATE TRIGGER wait_for_the_test BEFORE UPDATE ON command FOR EACH ROW EXECUTE FUNCTION wait_for_the_test()"
+        "CREATE TRIGGER wait_for_the_test BEFORE UPDATE OF sent ON command FOR EACH ROW"
+        " EXECUTE FUNCTION wait_for_the_test()"
     )
     with db.connect() as holding:
         holding.execute("SELECT pg_advisory_lock(%s)", (_WAITER,))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ingest.dialects.fiware import MOST_ITEMS, Fiware
 from ioc.errors import CommandError
-from ioc.model import REASONS, Quality
+from ioc.model import REASONS, Answer, Quality
 from ioc.naming import device_id
 from tests.decoding import RECEIVED, Decoding, device_of, reasons, sample, values
 from tests.ingest.test_thingsboard import JSON
@@ -27,7 +27,7 @@ def id_of(key: str, name: str) -> str:
 
 
 LAMP = id_of(KEY, "lamp-7")
-ATTRS = f"/json/{KEY}/lamp-7/attrs"
+ATTRS, CMDEXE = f"/json/{KEY}/lamp-7/attrs", f"/json/{KEY}/lamp-7/cmdexe"
 
 
 @pytest.fixture
@@ -93,10 +93,22 @@ def test_services_are_apart(agent: Decoding) -> None:
     assert not any(KEY in key or "other" in key for key in ids)
 
 
-def test_answers_are_heard(agent: Decoding) -> None:
-    """The result of a command shows that the device lives."""
-    batch = agent.say(f"/json/{KEY}/lamp-7/cmdexe", sample("fiware/cmdexe.json"))
+@pytest.mark.parametrize(
+    ("said", "ok", "why"),
+    [(sample("fiware/cmdexe.json"), True, ""), ({"light": "error: relay stuck"}, False, "error: relay stuck")],
+)
+def test_answers_are_heard(agent: Decoding, said: Any, ok: bool, why: str) -> None:
+    """The result of a command shows that the device lives; it names no number, so its delivery tells it from a second one."""
+    batch = agent.say(CMDEXE, said)
     assert (list(batch.seen), batch.readings, batch.rejected) == ([LAMP], [], [])
+    assert batch.answers == [Answer(LAMP, None, ok, why, RECEIVED)]
+    assert batch.undated == {0}
+
+
+def test_answers_to_others_are_none(agent: Decoding) -> None:
+    """What is not our command's result answers nothing of ours."""
+    batch = agent.say(CMDEXE, {"reboot": "error"})
+    assert (list(batch.seen), batch.answers, batch.rejected) == ([LAMP], [], [])
 
 
 def test_light_writes_to_the_command_topic(agent: Decoding) -> None:
@@ -127,7 +139,8 @@ def test_light_refuses_what_is_no_lamp(agent: Decoding) -> None:
         (f"{ATTRS}/power", b"\xff", "encoding"),
         (f"{ATTRS}/power", b"", "value"),
         (f"{ATTRS}/power", b'{"a":1}', "value"),
-        (f"/json/{KEY}/lamp-7/cmdexe", b"[]", "shape"),
+        (CMDEXE, b"[]", "shape"),
+        (CMDEXE, b"light=ok", "json"),
         ("/json//lamp-7/attrs", b"{}", "topic"),
         ("/json/k/lamp-7/cmd", b"{}", "topic"),
         ("/json/k/lamp-7/attrs/", b"1", "topic"),

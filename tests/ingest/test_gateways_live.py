@@ -11,10 +11,11 @@ import msgspec
 import pytest
 
 from ingest.dialects.fiware import Fiware
-from ingest.dialects.thingsboard import ThingsBoard
+from ioc.commands import light
+from ioc.db.commands import commands_of
 from ioc.db.devices import device as registered
 from ioc.db.pool import Connection
-from ioc.model import Quality
+from ioc.model import CommandsChanged, Quality
 from ioc.naming import device_id
 from tests.fix_ingest import Device, eventually, now_ms
 from tests.fix_peers import StartPeer
@@ -67,12 +68,14 @@ def test_thingsboard_gateway(device: Device, connection: Connection, peer: Start
         ("batteryLevel", 0.87, Quality.NO_TIME),
     ]
     eventually(lambda: registered(connection, key).firmware == "1.0")
-    lamp = msgspec.structs.replace(registered(connection, key), kind="streetlight")
-    assert lamp.attrs["pole"] == "TD-0412"
-    (command,) = ThingsBoard().light(lamp, 0.4, 7)
-    device.send(command.topic, command.payload)
+    assert registered(connection, key).attrs["pole"] == "TD-0412"
+    connection.execute("UPDATE device SET kind = 'streetlight' WHERE id = %s", [key])
+    (change,) = light(connection, "Trực ban", 0.4, devices=[key])
+    assert isinstance(change, CommandsChanged)
     called = gateway.wait_for("called")
-    assert called == {"device": name, "data": {"id": 7, "method": "setLight", "params": 0.4}}
+    order = change.commands[0].id
+    assert called == {"device": name, "data": {"id": order, "method": "setLight", "params": 0.4}}
+    eventually(lambda: [one.state for one in commands_of(connection, key)] == ["accepted"])
     gateway.do("disconnect")
     eventually(lambda: state(connection, key) == "offline")
     assert connection.execute("SELECT reason FROM quarantine WHERE topic LIKE 'v1/gateway/%'").fetchall() == []

@@ -13,7 +13,9 @@ from ingest.intake import Intake
 from ingest.message import Block
 from ingest.simulator.guests import (
     FiwareGauge,
+    FiwareLamp,
     Guest,
+    LoraLamp,
     TasmotaLamp,
     ThingsBoardGateway,
     ZigbeeLamp,
@@ -53,7 +55,11 @@ def test_guest_is_understood(guest: Guest) -> None:
     assert batch.readings or batch.events
 
 
-@pytest.mark.parametrize("guest", [ZigbeeLamp(), TasmotaLamp(), ThingsBoardGateway()], ids=lambda guest: guest.key)
+@pytest.mark.parametrize(
+    "guest",
+    [ZigbeeLamp(), TasmotaLamp(), LoraLamp(), ThingsBoardGateway(), FiwareLamp()],
+    ids=lambda guest: guest.key,
+)
 def test_lamp_obeys(guest: Guest) -> None:
     """Told to be dimmed by its dialect's own command, a lamp says that it is."""
     intake, decoder = make_decoder()
@@ -61,7 +67,7 @@ def test_lamp_obeys(guest: Guest) -> None:
     hear(decoder, [*guest.hello(now), *guest.report(now)])
     met = intake.take().discovered.values()
     lamp = next((one for one in met if "Đèn" in one.name), None) or next(iter(met))
-    dialect = next(one for one in all_dialects() if one.name == guest.key)
+    dialect = next(one for one in all_dialects() if one.name == lamp.dialect)
     device = make_device(lamp.device, lamp.dialect, lamp.attrs)
     for told in dialect.light(device, 0.4, 7):
         hear(decoder, guest.told(told.topic, told.payload, now + 1))

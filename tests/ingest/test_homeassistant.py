@@ -334,6 +334,8 @@ def test_json_light(ear: Ear) -> None:
     assert (found.kind, found.name) == ("streetlight", "Đèn sân 3")
     batch = ear.hear("yard/lamp-3", {"state": "ON", "brightness": 127, "color_mode": "brightness"})
     assert readings(batch) == {("ha.lamp3", "powerState"): 1, ("ha.lamp3", "illuminanceLevel"): 0.5}
+    dark = ear.hear("yard/lamp-3", {"state": "OFF", "brightness": 127})
+    assert readings(dark) == {("ha.lamp3", "powerState"): 0, ("ha.lamp3", "illuminanceLevel"): 0}
     device = make_device(found.device, "homeassistant", **found.attrs)
     orders = [HomeAssistant().light(device, level, 0) for level in (0, 0.001, 1)]
     assert [(one.topic, json.loads(one.payload)) for (one,) in orders] == [

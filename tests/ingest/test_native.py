@@ -15,7 +15,7 @@ from ingest.clock import Clocks
 from ingest.decode import Decoder
 from ingest.dialects.native import Native
 from ingest.intake import Intake
-from ingest.message import Block
+from ingest.message import QUARANTINE, Block
 from ioc.catalog import KINDS, MEASURES
 from ioc.model import REASONS, Quality
 from tests.ingest.test_jpeg import make_jpeg
@@ -305,3 +305,14 @@ def test_answer_that_names_no_command_is_told_by_its_delivery(order: int | None)
     assert batch.undated == (set() if order else {0})
     batch.drop({0})
     assert (batch.answers, batch.answers_of) == ([], [])
+
+
+@pytest.mark.parametrize("order", [None, 7])
+def test_answer_that_lay_in_quarantine(order: int | None) -> None:
+    """Recalled, it answers the command that it names, and none where it was meant for one of that time."""
+    intake = Intake(KIND, Clocks(ahead_s=300, behind_s=86_400))
+    message = (b"x", b"y", 1, True)
+    intake.open(Block(0, RECEIVED, [message], 1, QUARANTINE))
+    intake.begin(message)
+    intake.answer("lamp", order, ok=True)
+    assert [one.order for one in intake.take().answers] == ([order] if order else [])

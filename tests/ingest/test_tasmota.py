@@ -162,6 +162,47 @@ def test_answers_to_commands_are_left_out(ear: Ear) -> None:
     assert reasons(ear.hear("stat/x/RESULT", {"POWER2": "ON"})) == ["measure"]
 
 
+@pytest.mark.parametrize("off", ["OFF", "Tắt"])
+def test_lamp_that_is_off_is_dark(ear: Ear, off: str) -> None:
+    """Switched off, Tasmota goes on to tell the level that the lamp will have."""
+    if off == "Tắt":
+        ear.hear(
+            "tasmota/discovery/0211223D5E26/config",
+            {**sample("tasmota/discovery.json"), "t": "x", "state": [off, "Bật"]},
+        )
+    for channel in ("tele/x/STATE", "stat/x/RESULT"):
+        batch = ear.hear(channel, {"POWER": off, "Dimmer": 40})
+        assert readings(batch) == {("tasmota.x", "powerState"): 0, ("tasmota.x", "illuminanceLevel"): 0}
+
+
+@pytest.mark.parametrize(
+    ("topic", "said", "answer"),
+    [
+        ("RESULT", {"POWER": "ON"}, (True, "")),
+        ("RESULT", {"POWER1": "OFF"}, (True, "")),
+        ("RESULT", {"POWER": "ON", "Dimmer": 40}, (True, "")),
+        ("POWER", {"POWER": "ON"}, (True, "")),
+        ("POWER", b"ON", None),
+        ("RESULT", {"Command": "Unknown"}, (False, "Command Unknown")),
+        ("RESULT", {"Command": "Error", "Input": "DIMMER"}, (False, "Command Error DIMMER")),
+        ("RESULT", {"Command": "Unknown", "Input": "POWER1"}, (False, "Command Unknown POWER1")),
+        ("RESULT", {"Command": "Unknown", "Input": "REBOOT"}, None),
+        ("RESULT", {"Command": "Unknown", "Input": 7}, None),
+        ("RESULT", {"Command": "Done"}, None),
+        ("RESULT", {"POWER2": "ON"}, None),
+        ("RESULT", {"TelePeriod": 300}, None),
+        ("RESULT", b"[]", None),
+        ("RESULT", b"", None),
+    ],
+)
+def test_answer_to_a_command(ear: Ear, topic: str, said: Any, answer: tuple[bool, str] | None) -> None:
+    """How relay and dimmer are answers what was sent last, and so does that such a command is none; nothing else does."""
+    batch = ear.hear(f"stat/x/{topic}", said)
+    assert [(one.device, one.order, one.ok, one.detail) for one in batch.answers] == (
+        [] if answer is None else [("tasmota.x", None, *answer)]
+    )
+
+
 def test_switches_are_inputs(ear: Ear) -> None:
     """A switch on the device is an event when it changes, whether told with the sensors or at once."""
     batches = [

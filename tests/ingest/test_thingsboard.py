@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ingest.dialects.thingsboard import MOST_ITEMS, ThingsBoard
 from ioc.errors import CommandError
-from ioc.model import REASONS, Quality
+from ioc.model import REASONS, Answer, Quality
 from ioc.naming import device_id
 from tests.decoding import NOW_MS, RECEIVED, Decoding, device_of, reasons, sample, states, values
 
@@ -114,10 +114,19 @@ def test_rpc_calls_pass_and_answers_are_heard(gateway: Decoding) -> None:
     assert not gateway.say(RPC, sample("thingsboard/rpc_call.json")).seen
     batch = gateway.say(RPC, sample("thingsboard/rpc_answer.json"))
     assert (list(batch.seen), batch.events, batch.rejected) == ([LAMP], [], [])
+    assert batch.answers == [Answer(LAMP, 7, True, "", RECEIVED)]
     batch = gateway.say(RPC, {"device": "Đèn hẻm 12", "id": 8, "data": {"success": False, "error": "no answer"}})
+    assert batch.answers == [Answer(LAMP, 8, False, "no answer", RECEIVED)]
     assert [(one.device, one.kind, one.source, one.data) for one in batch.events] == [
-        (LAMP, "fault", "rpc 8", {"call": "8", "error": "'no answer'"})
+        (LAMP, "fault", "rpc 8", {"call": "8", "error": "no answer"})
     ]
+
+
+@pytest.mark.parametrize("call", [0, -1, 2**63, "7", 7.0, True, None])
+def test_rpc_answer_to_another_server_is_none_of_ours(gateway: Decoding, call: Any) -> None:
+    """A number that no command of ours can have is another server's: the device lives, and that is all."""
+    batch = gateway.say(RPC, {"device": "Đèn hẻm 12", "id": call, "data": {"success": True}})
+    assert (list(batch.seen), batch.answers, batch.events, batch.rejected) == ([LAMP], [], [], [])
 
 
 def test_light_calls_the_gateway(gateway: Decoding) -> None:

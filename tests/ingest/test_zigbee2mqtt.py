@@ -43,6 +43,13 @@ def test_lamp_without_a_time(ear: Ear) -> None:
     assert not batch.rejected
 
 
+def test_lamp_that_is_off_is_dark(ear: Ear) -> None:
+    """Switched off, a lamp goes on to tell the brightness that it will have."""
+    ear.hear("zigbee2mqtt/bridge/devices", sample("zigbee2mqtt/devices.json"))
+    batch = ear.hear("zigbee2mqtt/den-12", sample("zigbee2mqtt/lamp.json") | {"state": "OFF"})
+    assert readings(batch) == {("z2m.den-12", "powerState"): 0, ("z2m.den-12", "illuminanceLevel"): 0}
+
+
 def test_last_seen_is_the_time(ear: Ear) -> None:
     """Where the bridge says when it heard the device, that is the values' time."""
     ear.hear("zigbee2mqtt/bridge/devices", sample("zigbee2mqtt/devices.json"))

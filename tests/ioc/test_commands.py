@@ -19,6 +19,7 @@ from ioc.db.commands import (
     expire,
     hoped_for,
     mark_confirmed,
+    mark_handed,
     mark_sent,
     mark_unsent,
     settle_answers,
@@ -222,13 +223,60 @@ def test_command_answer_of_another_device(connection: Connection, topic: str) ->
 
 
 def test_command_answer_without_a_number(connection: Connection, topic: str) -> None:
-    """It is meant for the one that is open; with none open it means nothing."""
+    """It is meant for the one that is open and was sent; with none it means nothing, and the second one means nothing."""
     add(connection, topic)
     assert answer(connection, topic, None) == []
     order = told(connection, topic).id
+    assert answer(connection, topic, None) == []
+    assert to_send(connection) == [only(connection, topic)]
+    assert mark_handed(connection, [order]) == {order}
     (accepted,) = answer(connection, topic, None)
-    assert accepted.id == order
+    assert (accepted.id, accepted.state) == (order, "accepted")
     assert answer(connection, topic, None, ok=False) == []
+
+
+def test_command_answer_without_a_number_that_is_late(connection: Connection, topic: str) -> None:
+    """It answers neither a command that has ended nor the next one before that was sent; a reading may still confirm it."""
+    add(connection, topic)
+    late = told(connection, topic).id
+    mark_handed(connection, [late])
+    mark_sent(connection, [(late, at(1))])
+    expire(connection, at(31), ANSWER, CONFIRM_WITHIN)
+    assert answer(connection, topic, None, seconds=40) == []
+    (confirmed,) = mark_confirmed(connection, [(late, at(41))])
+    assert (confirmed.state, confirmed.answered) == ("confirmed", None)
+    told(connection, topic, 0.0, 50)
+    assert answer(connection, topic, None, seconds=51) == []
+
+
+def test_command_is_not_handed_on_once_a_newer_one_came(connection: Connection, topic: str) -> None:
+    """What was superseded while it was put into words is not said any more."""
+    add(connection, topic)
+    older, newer = told(connection, topic).id, told(connection, topic, 0.0, 1).id
+    assert mark_handed(connection, [older, newer]) == {newer}
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_command_of_which_the_network_gets_no_answer(connection: Connection, topic: str, sent: bool) -> None:
+    """It expires at once, twice the same; a device that answers or shines all the same has done it."""
+    order = told(connection, add(connection, topic)).id
+    if sent:
+        mark_sent(connection, [(order, at(1))])
+    silence = [Answer(topic, order, None, "unacknowledged", at(9))]
+    (expired,) = settle_answers(connection, silence)
+    assert (expired.state, expired.reason, expired.answered, expired.ended) == (
+        "expired",
+        "unacknowledged",
+        None,
+        at(9),
+    )
+    assert expired.sent == at(1 if sent else 9)
+    assert settle_answers(connection, silence) == []
+    assert settle_answers(connection, [Answer(add(connection, f"{topic}-b"), order, None, "", at(9))]) == []
+    assert [one.id for one, _ in hoped_for(connection, at(0))] == [order]
+    (accepted,) = answer(connection, topic, order, seconds=10)
+    assert (accepted.state, accepted.reason) == ("accepted", "")
+    assert settle_answers(connection, silence) == []
 
 
 def test_command_expires_unsent(connection: Connection, topic: str) -> None:

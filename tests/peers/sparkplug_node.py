@@ -3,6 +3,7 @@
 python sparkplug_node.py HOST PORT GROUP NODE
 
 power 43    the lamp's data, by alias alone        lose        a message is lost on the way
+obey        what is written shows in its data
 die, live   the lamp's death and birth             leave       a clean farewell
 """
 
@@ -52,6 +53,8 @@ def main() -> None:
     """Live until the input ends."""
     host, port, group, name = sys.argv[1:]
     work: queue.Queue[str] = queue.Queue()
+    obeys = threading.Event()
+    shining: dict[int, Any] = {}
 
     def commanded(node: EdgeNode, message: Message) -> None:
         del node
@@ -60,7 +63,11 @@ def main() -> None:
 
     def written(node: EdgeNode, message: Message) -> None:
         del node
-        tell("written", {NAMES[one.alias]: one.value for one in message.payload.metrics})
+        values = {one.alias: one.value for one in message.payload.metrics}
+        tell("written", {NAMES[alias]: value for alias, value in values.items()})
+        if obeys.is_set():
+            shining.update(values)
+            work.put("shine")
 
     now = get_current_timestamp()
     node_metrics = [
@@ -84,6 +91,15 @@ def main() -> None:
             case ["power", watts]:
                 metric = Metric(get_current_timestamp(), "Lamp/Power", DataType.UINT16, value=int(watts), alias=POWER)
                 node.update_device("lamp-7", [metric])
+            case ["obey"]:
+                obeys.set()
+            case ["shine"]:
+                now, types = get_current_timestamp(), {DIMMING: DataType.UINT8, SWITCH: DataType.BOOLEAN}
+                metrics = [
+                    Metric(now, NAMES[alias], types[alias], value=value, alias=alias)
+                    for alias, value in shining.items()
+                ]
+                node.update_device("lamp-7", metrics)
             case ["lose"]:
                 next(node._EdgeNode__seq_cycler)
             case ["die"]:

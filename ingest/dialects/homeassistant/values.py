@@ -89,7 +89,8 @@ def _json_light(entity: Entity, said: Said) -> Told:
             raise RejectedError("value", f"{entity.label}: got {shorten(word)}, expected ON or OFF")
         items.append(("powerState", "on" if word == "ON" else "off", ""))
     if brightness is not None:
-        items.append(_level(brightness, entity.scale))
+        # A light that is off may keep the brightness it will have.
+        items.append(_level(0 if word == "OFF" else brightness, entity.scale))
     return Told(tuple(items), silent=not items)
 
 

@@ -11,15 +11,22 @@ firmware that buffers nothing is when they were measured. Where the device is se
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-import msgspec
-
 from ingest.dialect import Description, Handler, Route, Subscription
-from ingest.dialects.tasmota.payload import INPUT, Facts, lamp_items, read_announcement, readings, time_of
+from ingest.dialects.tasmota.payload import (
+    INPUT,
+    Facts,
+    is_of_lamp,
+    lamp_items,
+    read_announcement,
+    readings,
+    refusal,
+    time_of,
+)
 from ingest.flags import Flags
 from ingest.guess import kind_of
 from ingest.intake import Intake
@@ -138,10 +145,19 @@ class Tasmota:
         self._stamps.measured(intake, device, time_of(said), items)
 
     def _hear_result(self, name: str, device: str, payload: bytes, intake: Intake) -> None:
-        """Answers to commands, and changes of relays and switches; of the answers only the lamp's are measured."""
-        if not payload:
-            return
-        said = an_object(payload)
+        """Answers to commands, and changes of relays and switches; of the answers only the lamp's are measured.
+
+        An answer does not say what it answers. How relay and dimmer are now is one to the command that was sent last, and so is
+        that such a command is none.
+        """
+        if payload:
+            said = an_object(payload)
+            self._hear_change(name, device, said, intake)
+            refused = refusal(said)
+            if refused or is_of_lamp(said):
+                intake.answer(device, None, not refused, refused)
+
+    def _hear_change(self, name: str, device: str, said: Mapping[str, Any], intake: Intake) -> None:
         facts = self._known(device, name)
         items = lamp_items(said, facts)
         for key, raw in said.items():
@@ -156,7 +172,7 @@ class Tasmota:
         if text.startswith("{"):
             self._hear_result(name, device, payload, intake)
         elif text:
-            self._hear_result(name, device, msgspec.json.encode({"POWER": text}), intake)
+            self._hear_change(name, device, {"POWER": text}, intake)
 
     def _hear_will(self, name: str, device: str, payload: bytes, intake: Intake) -> None:
         if not payload:

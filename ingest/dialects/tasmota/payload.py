@@ -94,6 +94,8 @@ def _text(raw: Any) -> str:
 def lamp_items(said: Mapping[str, Any], facts: Facts) -> list[Item]:
     """Relay and dimmer of a status or a result. `POWER2` and the like are other lamps, which have no measure of ours."""
     items: list[Item] = []
+    # A lamp that is off keeps the level it will have.
+    is_off = facts.words[0] in (said.get("POWER"), said.get("POWER1"))
     for key, raw in said.items():
         if key in ("POWER", "POWER1"):
             facts.relay = True
@@ -101,10 +103,26 @@ def lamp_items(said: Mapping[str, Any], facts: Facts) -> list[Item]:
             items.append(("powerState", word if isinstance(word, str) else shorten(word), ""))
         elif key == "Dimmer":
             facts.dimmer = facts.lamp = True
-            items.append(("dimmer", _no_flag(raw), "%"))
+            items.append(("dimmer", 0 if is_off else _no_flag(raw), "%"))
         elif re.fullmatch(r"POWER\d+", key, re.ASCII):
             items.append((key, raw, ""))
     return items
+
+
+def is_of_lamp(said: Mapping[str, Any]) -> bool:
+    """Whether a result tells of the relay or the dimmer that we command."""
+    return not said.keys().isdisjoint(("POWER", "POWER1", "Dimmer"))
+
+
+def refusal(said: Mapping[str, Any]) -> str:
+    """What a result says of a command of ours that is none to the device, "" when it says nothing of the kind.
+
+    Older firmware does not tell which command that was.
+    """
+    word, told = said.get("Command"), said.get("Input", "")
+    if word not in ("Unknown", "Error") or not isinstance(told, str):
+        return ""
+    return f"Command {word} {told}".strip() if told.rstrip("0123456789").casefold() in ("", "power", "dimmer") else ""
 
 
 def readings(said: Mapping[str, Any]) -> Iterator[Item]:

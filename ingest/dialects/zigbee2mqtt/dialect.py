@@ -149,6 +149,7 @@ class Zigbee2Mqtt:
         facts = self._known(device, name)
         stamp = time_of(said.get("last_seen"))
         items: list[Item] = []
+        is_off = isinstance(said.get("state"), str) and said["state"].upper() == "OFF"
         for key, raw in said.items():
             if raw is None or key in _LEFT_OUT or key in facts.settings:
                 continue
@@ -161,7 +162,8 @@ class Zigbee2Mqtt:
                 facts.switchable = True
                 items.append(("powerState", raw, ""))
             elif key == "brightness":
-                items.append(("illuminanceLevel", share_of(raw, _FULL), "1"))
+                # A lamp that is off keeps the brightness it will have.
+                items.append(("illuminanceLevel", 0 if is_off else share_of(raw, _FULL), "1"))
             elif not is_battery_voltage(key, raw, said, facts):
                 items.append((key, raw, facts.units.get(key, "")))
         facts.kind = facts.kind or kind_of(known[0].key for key, _, _ in items if (known := measure_named(key)))
