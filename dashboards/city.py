@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ioc.catalog import KINDS, period_of
+from ioc.catalog import KINDS, own_period, period_of
 from ioc.model import (
     Alarm,
     AlarmsChanged,
@@ -38,7 +38,7 @@ _GROW: Final = 1024
 
 
 #: The columns of a device on the wire.
-COLUMNS: Final = ("id", "kind", "name", "lat", "lon", "ward", "parent", "footage")
+COLUMNS: Final = ("id", "kind", "name", "lat", "lon", "ward", "parent", "footage", "period")
 
 
 class Health(IntEnum):
@@ -323,7 +323,8 @@ def _row(device: Device) -> tuple[Any, ...]:
     lat = None if device.lat is None else round(device.lat, 6)
     lon = None if device.lon is None else round(device.lon, 6)
     footage = str(device.attrs.get("footage") or "")
-    return (device.id, device.kind, device.name, lat, lon, device.ward, device.parent, footage)
+    period = own_period(device.attrs)
+    return (device.id, device.kind, device.name, lat, lon, device.ward, device.parent, footage, period)
 
 
 def _incident_row(incident: Incident) -> tuple[Any, ...]:

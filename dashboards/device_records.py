@@ -36,7 +36,13 @@ ENTRIES: Final = 4
 COMMANDS: Final = 4
 REQUESTS: Final = 2
 
-_QUALITIES: Final = {None: "none", Quality.GOOD: "good", Quality.CLOCK_OFF: "clock", Quality.MANUAL: "manual"}
+_QUALITIES: Final = {
+    None: "none",
+    Quality.GOOD: "good",
+    Quality.CLOCK_OFF: "clock",
+    Quality.MANUAL: "manual",
+    Quality.NO_TIME: "receipt",
+}
 
 
 class Relative(NamedTuple):
@@ -166,7 +172,8 @@ _FACTS: Final = f"""
     LEFT JOIN (
         SELECT device, max(received) AS received,
                CASE WHEN bool_or(quality = {Quality.CLOCK_OFF}) THEN {Quality.CLOCK_OFF}
-                    WHEN bool_or(quality = {Quality.MANUAL}) THEN {Quality.MANUAL} ELSE {Quality.GOOD} END AS quality
+                    WHEN bool_or(quality = {Quality.MANUAL}) THEN {Quality.MANUAL}
+                    WHEN bool_or(quality = {Quality.NO_TIME}) THEN {Quality.NO_TIME} ELSE {Quality.GOOD} END AS quality
         FROM latest GROUP BY device
     ) AS l ON l.device = d.id
     WHERE d.status <> 'retired'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from math import cos, hypot, radians
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from dashboards.city import CityState
 from ioc.catalog import MEASURES, RULES
@@ -34,6 +34,7 @@ class Neighbour(NamedTuple):
     metres: float
     value: float
     time: datetime
+    attrs: dict[str, Any]
 
 
 class Evidence(NamedTuple):
@@ -126,15 +127,15 @@ def _neighbours(connection: Connection, device: Device, measure: str) -> list[Ne
         return []
     rows = connection.execute(_NEIGHBOURS, {"measure": measure, "id": device.id, "lat": device.lat, "lon": device.lon})
     near = [
-        Neighbour(key, name, metres(device.lat, device.lon, lat, lon), value, time)
-        for key, name, lat, lon, value, time in rows
+        Neighbour(key, name, metres(device.lat, device.lon, lat, lon), value, time, attrs)
+        for key, name, lat, lon, value, time, attrs in rows
     ]
     return sorted(near, key=lambda one: one.metres)[:NEIGHBOURS]
 
 
 # Degrees of latitude and longitude differ by 2 % here, which the exact distance then sorts out among a few more.
 _NEIGHBOURS: Final = (
-    "SELECT d.id, d.name, d.lat, d.lon, l.value, l.time FROM latest l JOIN device d ON d.id = l.device"
+    "SELECT d.id, d.name, d.lat, d.lon, l.value, l.time, d.attrs FROM latest l JOIN device d ON d.id = l.device"
     " WHERE l.measure = %(measure)s AND d.id <> %(id)s AND d.status <> 'retired' AND d.lat IS NOT NULL"
     " AND d.lon IS NOT NULL ORDER BY (d.lat - %(lat)s) ^ 2 + (d.lon - %(lon)s) ^ 2 LIMIT 10"
 )

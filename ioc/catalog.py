@@ -874,15 +874,23 @@ def measure(key: str) -> Measure:
         raise CatalogError(f"measure {key!r}: not in the catalogue; add a row to ioc/catalog.py") from None
 
 
-def period_of(kind: str, attrs: Mapping[str, object]) -> float:
-    """Seconds between signs of life of a healthy device: its own attribute `period_s`, else its kind's, else a minute."""
+def own_period(attrs: Mapping[str, object]) -> float:
+    """Seconds between signs of life by the device's own attribute `period_s`; 0 = it has none."""
     try:
         own = float(str(attrs.get("period_s")))  # a tag of a network server is text
     except ValueError:
         own = 0.0
-    if 0 < own < 10 * 86_400:
-        return own
-    return KINDS[kind].period_s if kind in KINDS else 60.0
+    return own if 0 < own < 10 * 86_400 else 0.0
+
+
+def period_of(kind: str, attrs: Mapping[str, object]) -> float:
+    """Seconds between signs of life of a healthy device: its own, else its kind's, else a minute."""
+    return own_period(attrs) or (KINDS[kind].period_s if kind in KINDS else 60.0)
+
+
+def pace_of(measure: str, attrs: Mapping[str, object]) -> float:
+    """Seconds between readings of a measure by a healthy device: the measure's, or its own where it is quieter."""
+    return max(own_period(attrs), MEASURES[measure].period_s if measure in MEASURES else 60.0)
 
 
 def kind(key: str) -> DeviceKind:

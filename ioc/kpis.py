@@ -66,8 +66,18 @@ def _cases(column: str, periods: dict[str, float]) -> str:
     return f"(CASE {column} {whens} END * INTERVAL '1 second')"
 
 
-_KIND_PERIOD: Final = _cases("d.kind", {kind.key: kind.period_s for kind in KINDS.values()})
-_MEASURE_PERIOD: Final = _cases("l.measure", {measure.key: measure.period_s for measure in MEASURES.values()})
+#: A device's own period, as `ioc.catalog.own_period` reads it; null where it has none.
+_OWN_PERIOD: Final = (
+    r"(CASE WHEN d.attrs->>'period_s' ~ '^\s*\d{1,9}(\.\d*)?\s*$' THEN"
+    " CASE WHEN (d.attrs->>'period_s')::float8 BETWEEN 0.001 AND 863999"
+    " THEN (d.attrs->>'period_s')::float8 * INTERVAL '1 second' END END)"
+)
+_KIND_PERIOD: Final = (
+    f"coalesce({_OWN_PERIOD}, {_cases('d.kind', {kind.key: kind.period_s for kind in KINDS.values()})})"
+)
+_MEASURE_PERIOD: Final = (
+    f"greatest({_OWN_PERIOD}, {_cases('l.measure', {measure.key: measure.period_s for measure in MEASURES.values()})})"
+)
 #: Missing is not online: the session is open, and something came within five periods.
 _ONLINE: Final = f"(d.state = 'online' AND d.last_seen > now() - 5 * {_KIND_PERIOD})"
 _EVER: Final = (
@@ -87,7 +97,8 @@ def _share_online(where: str) -> str:
 
 def _fresh(measure: str, what: str, *, kind: str = "") -> str:
     """An aggregate over the values of a measure that are not gone."""
-    join = f"JOIN device d ON d.id = l.device AND d.kind = '{kind}' AND d.status = 'active'" if kind else ""
+    only = f"JOIN device d ON d.id = l.device AND d.kind = '{kind}' AND d.status = 'active'"
+    join = only if kind else "LEFT JOIN device d ON d.id = l.device"
     return (
         f"SELECT {what}, max(l.time) FROM latest l {join}"
         f" WHERE l.measure = '{measure}' AND l.time > now() - 5 * {_MEASURE_PERIOD}"

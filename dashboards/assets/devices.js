@@ -27,7 +27,7 @@
   }
   /** How long ago a device was heard of, in words, and whether that is late; the server's finding wins over a fact that is half a minute old. */
   function heard(data) {
-    const kind = IOC.words.kinds[data.kindKey], bound = 2 * (kind ? kind.period : 60), age = IOC.now() - data.seen;
+    const bound = 2 * IOC.periodOf(data.at), age = IOC.now() - data.seen;
     if (data.stateKey === "online" && age > bound) return { text: `< ${IOC.desk.span(bound)}`, state: "fresh" };
     return { text: IOC.desk.span(age), state: data.stateKey === "late" ? "late" : data.stateKey === "silent" || data.stateKey === "offline" ? "gone" : "fresh" };
   }
@@ -162,7 +162,7 @@
     const kind = IOC.words.kinds[data.kindKey], measure = kind && kind.headline;
     if (!measure || data.value === null || data.value === undefined || !data.time) return h("span", { className: "muted" }, "–");
     // A lamp that says what it said before is no news to the feed, so its age is that of the last word of it.
-    const own = { text: IOC.since(IOC.now() - data.time), state: IOC.ageOf(data.time, IOC.words.measures[measure].period) };
+    const own = { text: IOC.since(IOC.now() - data.time), state: IOC.ageOf(data.time, IOC.paceOf(data.at, measure)) };
     const age = data.kindKey === "streetlight" ? heard(data) : own, said = IOC.reading(measure, data.value);
     const figure = age.state === "gone" ? t("NO DATA") : `${said.figure} ${said.unit}`;
     return h("span", { className: "cell-value", "data-age": age.state }, h("span", { className: "figure" }, figure), h("small", null, age.text));
@@ -173,7 +173,7 @@
     const age = heard(data);
     return h("span", { className: "cell-age", "data-age": age.state }, age.text);
   };
-  cells.DeviceQuality = ({ value }) => h("span", { className: value === "good" ? "" : value === "clock" ? "cell-bad" : "muted" }, value ? t(`quality:${value}`) : "–");
+  cells.DeviceQuality = ({ value }) => h("span", { className: value === "good" ? "" : value === "clock" ? "cell-bad" : "muted", title: value ? t(`quality:${value}`) : "" }, value ? t(`quality:${value}`) : "–");
   cells.DeviceSkew = ({ value }) => h("span", { className: value !== null && Math.abs(value) >= 2 ? "cell-bad" : "muted" }, value === null ? "–" : `${IOC.number(Math.abs(value) < 0.05 ? 0 : value, 1)} s`);
   cells.DeviceShare = ({ value }) => h("span", { className: value !== null && value < 0.95 ? "cell-bad" : "" }, value === null ? "–" : `${IOC.number(value * 100, 1)} %`);
 

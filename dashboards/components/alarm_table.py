@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from dash import html
 
@@ -12,7 +12,7 @@ from dashboards.attributes import data
 from dashboards.components.priority import prio
 from dashboards.when import figure, moment
 from ioc.alarms.machine import ANNUNCIATED, STATE_LABELS
-from ioc.catalog import MEASURES, RULES
+from ioc.catalog import RULES, pace_of
 from ioc.i18n import Translator
 from ioc.model import Alarm, Reading
 
@@ -26,6 +26,7 @@ def alarm_table(
     chosen: int,
     latest: Mapping[tuple[str, str], Reading],
     names: Mapping[str, str],
+    attrs: Mapping[str, Mapping[str, Any]],
     openings: Mapping[int, float],
     now: datetime,
     words: Translator,
@@ -37,13 +38,15 @@ def alarm_table(
         chosen: id of the one whose evidence is shown.
         latest: newest readings by device and measure.
         names: names of devices by id.
+        attrs: their attributes.
         openings: the value that opened each alarm, by its id; the alarm itself keeps only the last one that moved it.
         now: what "today" is.
         words: the reader's language.
     """
     ordered = sorted(alarms, key=urgency)
     rows = [
-        _row(alarm, alarm.id == chosen, latest, names, openings.get(alarm.id), now, words) for alarm in ordered[:SHOWN]
+        _row(alarm, alarm.id == chosen, latest, names, attrs, openings.get(alarm.id), now, words)
+        for alarm in ordered[:SHOWN]
     ]
     heads = ("", "Rule", "Device", "At opening", "Limit", "Now", "Opened", "State")
     table = html.Table(
@@ -78,6 +81,7 @@ def _row(
     here: bool,
     latest: Mapping[tuple[str, str], Reading],
     names: Mapping[str, str],
+    attrs: Mapping[str, Mapping[str, Any]],
     opening: float | None,
     now: datetime,
     words: Translator,
@@ -104,7 +108,10 @@ def _row(
             ),
             html.Td(figure(alarm.measure, opening, words) if alarm.measure else "–", className="num"),
             html.Td(figure(alarm.measure, alarm.limit, words) if alarm.limit is not None else "–", className="num"),
-            html.Td(value_now(latest.get((alarm.device, alarm.measure)), words), className="num"),
+            html.Td(
+                value_now(latest.get((alarm.device, alarm.measure)), attrs.get(alarm.device, {}), words),
+                className="num",
+            ),
             html.Td(moment(alarm.opened, now)),
             html.Td(state),
         ],
@@ -113,14 +120,13 @@ def _row(
     )
 
 
-def value_now(reading: Reading | None, words: Translator) -> html.Span | str:
-    """The newest value with its age, as `assets/feed.js` ages it: late is hatched, gone is removed."""
+def value_now(reading: Reading | None, attrs: Mapping[str, Any], words: Translator) -> html.Span | str:
+    """The newest value of a device with its age, as `assets/feed.js` ages it: late is hatched, gone is removed."""
     if reading is None:
         return "–"
     text = figure(reading.measure, reading.value, words)
-    row = MEASURES.get(reading.measure)
     return html.Span(
         [html.Span(text, className="figure"), html.Span("", className="age")],
         className="aged",
-        **data(time=str(reading.time.timestamp()), period=str(row.period_s if row else 60.0), figure=text),
+        **data(time=str(reading.time.timestamp()), period=str(pace_of(reading.measure, attrs)), figure=text),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 from urllib.parse import quote
 
@@ -16,6 +16,7 @@ from dashboards.components.alarm_table import alarm_look, rule_name, value_now
 from dashboards.components.device_table import kind_name
 from dashboards.components.incident_rows import ward_name
 from dashboards.components.priority import prio
+from dashboards.components.quarantine_overview import reason_name
 from dashboards.components.strip import heard_strip, state_strip
 from dashboards.device_records import STRIP, STRIP_BUCKET, DeviceFile, Relative
 from dashboards.when import figure, moment, number, since, span
@@ -117,7 +118,7 @@ def measure_table(file: DeviceFile, chosen: str, now: datetime, words: Translato
             html.Tr(
                 [
                     html.Td(button),
-                    html.Td(value_now(reading, words), className="num", title=said),
+                    html.Td(value_now(reading, device.attrs, words), className="num", title=said),
                     html.Td(limits, className="limits"),
                 ],
                 className="here" if key == chosen else "",
@@ -217,17 +218,12 @@ def camera_picture(file: DeviceFile, shows: bool, words: Translator) -> Componen
     )
 
 
-def period_of(measure: str) -> timedelta:
-    """How often the measure is reported."""
-    return timedelta(seconds=MEASURES[measure].period_s) if measure in MEASURES else timedelta(minutes=1)
-
-
 def _rejected(one: Rejected, now: datetime, words: Translator) -> list[Component]:
     body = one.payload.decode("utf-8", "backslashreplace")
     return [
         html.Div(
             [
-                html.Strong(one.reason),
+                html.Strong(reason_name(one.reason, words), title=words(f"means:{one.reason}")),
                 html.Span(one.topic, className="muted"),
                 moment(one.received, now, "entry-time"),
             ],

@@ -15,7 +15,7 @@ from dashboards.components.rule_words import rule_in_words
 from dashboards.evidence import Evidence
 from dashboards.theme import LIMITS
 from dashboards.when import ZONE, clock, number
-from ioc.catalog import MEASURES, RULES, Label
+from ioc.catalog import MEASURES, RULES, Label, period_of
 from ioc.i18n import Translator
 from ioc.model import Device, Quality, Reading
 
@@ -32,17 +32,18 @@ STATE_WORDS: Final = {
 def evidence_view(evidence: Evidence, now: datetime, words: Translator, rem: float = 16.0) -> list[Component]:
     """Sentence, chart, states and neighbours of one alarm."""
     alarm = evidence.alarm
-    kind = evidence.device.kind if evidence.device is not None else ""
+    device = evidence.device
+    period = 60.0 if device is None else period_of(device.kind, device.attrs)
     parts: list[Component] = [
         html.P(
             [
                 html.Strong(rule_name(alarm.rule, words)),
                 " — ",
-                evidence.device.name if evidence.device is not None else alarm.device,
+                alarm.device if device is None else device.name,
             ],
             className="why-subject",
         ),
-        html.P(rule_in_words(alarm.rule, kind, words), className="why-rule"),
+        html.P(rule_in_words(alarm.rule, period, words), className="why-rule"),
     ]
     if evidence.measure and evidence.points:
         title = MEASURES[evidence.measure].label.in_language(words.language)
@@ -74,6 +75,7 @@ def chart(evidence: Evidence, words: Translator, rem: float = 16.0) -> dict[str,
         words,
         limits=limits,
         marks=marks,
+        attrs=evidence.device.attrs if evidence.device is not None else {},
         rem=rem,
     )
 
@@ -122,6 +124,7 @@ def _neighbours(evidence: Evidence, words: Translator) -> html.Div:
                 html.Td(
                     value_now(
                         Reading(one.time, one.id, evidence.measure, one.value, Quality.GOOD, one.time.astimezone(ZONE)),
+                        one.attrs,
                         words,
                     ),
                     className="num",

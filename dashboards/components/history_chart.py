@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dash import dcc, html
 
 from dashboards.theme import LIMITS, LINES, chart_layout
 from dashboards.when import ZONE, figure
-from ioc.catalog import MEASURES, Measure
+from ioc.catalog import MEASURES, Measure, pace_of
 from ioc.db.readings import Point
 from ioc.i18n import Translator
 
@@ -42,6 +43,7 @@ def history_chart(
     *,
     limits: Sequence[Limit] | None = None,
     marks: Sequence[Mark] = (),
+    attrs: Mapping[str, Any] = MappingProxyType({}),
     rem: float = 16.0,
 ) -> dict[str, Any]:
     """A plotly figure.
@@ -51,16 +53,19 @@ def history_chart(
         points: buckets, oldest first; a missing one is a gap.
         since: where the axis begins.
         until: where it ends.
-        width: of a bucket; more than two and a half of it, and of the measure's period, without a point is a gap.
+        width: of a bucket; more than two and a half of it, and of the device's pace, without a point is a gap.
         words: the reader's language.
         limits: horizontal lines; by default the measure's own that lie near the values.
         marks: vertical lines.
+        attrs: of the device.
         rem: pixels of a rem in the reader's browser.
     """
     row = MEASURES[measure]
     scale = 100.0 if row.unit == "1" else 1.0
     drawn = limits_of(row, points, words) if limits is None else limits
-    times, means, least, most = _with_gaps(points, max(2.5 * width, timedelta(seconds=2.5 * row.period_s)), scale)
+    times, means, least, most = _with_gaps(
+        points, max(2.5 * width, timedelta(seconds=2.5 * pace_of(measure, attrs))), scale
+    )
     states = bool(row.states)
     spread = not states and any(point.readings > 1 for point in points)
     traces: list[dict[str, Any]] = []

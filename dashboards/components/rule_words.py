@@ -5,19 +5,24 @@ from __future__ import annotations
 from datetime import timedelta
 
 from dashboards.when import figure, span
-from ioc.catalog import KINDS, MEASURES, RULES, Rule
+from ioc.catalog import MEASURES, RULES, Rule
 from ioc.i18n import Translator
 
 
-def rule_in_words(key: str, kind: str, words: Translator) -> str:
-    """What makes the rule fire and what ends it, for a device of that kind; "" for a rule that the catalogue no longer has."""
+def rule_in_words(key: str, period_s: float, words: Translator) -> str:
+    """What makes the rule fire and what ends it; "" for a rule that the catalogue no longer has.
+
+    Args:
+        key: of the rule.
+        period_s: how often the device says anything.
+        words: the reader's language.
+    """
     if key not in RULES:
         return ""
     rule, measure = RULES[key]
     delay = _span(rule.on_delay_s, words)
     if rule.kind == "silent":
-        period = KINDS[kind].period_s if kind in KINDS else 60.0
-        total = _span(rule.limit * period, words)
+        total = _span(rule.limit * period_s, words)
         return words("Nothing was heard of the device for {total}, {n} of its periods.", total=total, n=int(rule.limit))
     if rule.kind == "offline":
         return words("The device, or its last will at the broker, says that it is offline, for {delay}.", delay=delay)

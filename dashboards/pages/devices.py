@@ -216,7 +216,9 @@ async def show_history(chosen: str, measure: str, name: str, changed: int) -> tu
     label = row.label.in_language(words.language)
     if not found:
         return html.P(words("No readings in this span"), className="muted chart-empty"), label
-    drawn = history_chart(row.key, found, until - length, until, length / points, words, rem=rem())
+    drawn = history_chart(
+        row.key, found, until - length, until, length / points, words, attrs=file.device.attrs, rem=rem()
+    )
     return graph(drawn), label
 
 

@@ -130,7 +130,7 @@ async def show_file(chosen: int, alarm: int, changed: int, before: dict[str, Any
     if not number:
         return ("none", html.P(words("Choose an incident")), *nothing, {})
     try:
-        file, names, latest = await room().query(lambda connection: _read(connection, number))
+        file, names, attrs, latest = await room().query(lambda connection: _read(connection, number))
     except ActionError:
         return ("none", html.P(words("There is no incident #{id}", id=number)), *nothing, {})
     except StorageError as error:
@@ -144,7 +144,7 @@ async def show_file(chosen: int, alarm: int, changed: int, before: dict[str, Any
     return (
         file.incident.state,
         _head(file, now, words),
-        alarm_table(file.alarms, evidence, latest, names, openings(file.log), now, words),
+        alarm_table(file.alarms, evidence, latest, names, attrs, openings(file.log), now, words),
         timeline(file.log, names, now, words),
         chain_mark(file.log, file.fault, words),
         pins,
@@ -350,16 +350,18 @@ def _evidence_alarm(file: IncidentFile, wanted: object) -> int:
     return number if number in ids else min(file.alarms, key=urgency).id if file.alarms else 0
 
 
-def _read(connection: Connection, number: int) -> tuple[IncidentFile, dict[str, str], dict[tuple[str, str], Reading]]:
+def _read(
+    connection: Connection, number: int
+) -> tuple[IncidentFile, dict[str, str], dict[str, dict[str, Any]], dict[tuple[str, str], Reading]]:
+    """An incident, with names, attributes and newest readings of its devices."""
     file = incident_file(connection, number)
     devices = sorted({row.device for row in file.alarms} | {str(entry.details.get("device", "")) for entry in file.log})
-    names: dict[str, str] = dict(
-        connection.execute("SELECT id, name FROM device WHERE id = ANY(%s)", (devices,)).fetchall()
-    )
+    known = connection.execute("SELECT id, name, attrs FROM device WHERE id = ANY(%s)", (devices,)).fetchall()
     rows = connection.execute(
         "SELECT time, device, measure, value, quality, received FROM latest WHERE device = ANY(%s)", (devices,)
     )
-    return file, names, {(row[1], row[2]): Reading(*row) for row in rows}
+    latest = {(row[1], row[2]): Reading(*row) for row in rows}
+    return file, {key: name for key, name, _ in known}, {key: attrs for key, _, attrs in known}, latest
 
 
 def _number(given: object) -> int:

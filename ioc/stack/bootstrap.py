@@ -23,6 +23,8 @@ from ioc.stack.steps import Progress, Step, run_step
 GOALS = ("demo", "test", "check", "clean")
 #: Program → Debian package that has it, and the setting that makes it unnecessary.
 SERVERS = {"mosquitto": ("mosquitto", "IOC_MQTT_URL"), "redis-server": ("redis-server", "IOC_REDIS_URL")}
+#: Program that tests run → Debian package that has it.
+TESTERS = {"chromium": "chromium", "mosquitto_pub": "mosquitto-clients"}
 CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".import_linter_cache", "thuduc_ioc.egg-info")
 BUILD_TOOLS = {"cc": "build-essential", "make": "build-essential", "dpkg-source": "dpkg-dev", "cmake": "cmake"}
 
@@ -47,8 +49,8 @@ def missing(goal: str) -> list[str]:
     if not replaced(goal, "IOC_DATABASE_URL") and timescaledb.is_missing():
         lacks.append("postgresql")
         lacks += dict.fromkeys(package for program, package in BUILD_TOOLS.items() if not debian.has_program(program))
-    if goal == "test" and not debian.has_program("chromium"):
-        lacks.append("chromium")
+    if goal == "test":
+        lacks += [package for program, package in TESTERS.items() if not debian.has_program(program)]
     return lacks
 
 

@@ -98,3 +98,21 @@ def test_device_that_is_not_there_is_said(page: Page) -> None:
     expect(page.locator("#device-head")).to_contain_text("no-such-device")
     page.goto("/devices?id=%3Cscript%3E")
     expect(page.locator(".device-pane")).to_be_hidden()
+
+
+def test_quiet_device_is_not_late_before_its_own_time(page: Page, device: Device, ingest: Ingest, db: Database) -> None:
+    """A gauge that speaks once an hour by its own word keeps its value in the table; in the panel it is fresh as well."""
+    key = f"flood-{uuid.uuid4().hex[:8]}"
+    device.send(
+        f"ioc/{key}/announce",
+        {"kind": "flood_gauge", "name": f"Đo ngập {key}", "attrs": {"period_s": 3600}},
+        retain=True,
+    )
+    old = now_ms() - 40 * 60_000
+    device.send(f"ioc/{key}/telemetry", {"ts": old, "values": {"waterLevel": 0.61}})
+    with db.connect() as connection:
+        eventually(lambda: connection.execute("SELECT 1 FROM latest WHERE device = %s", (key,)).fetchone())
+    page.goto(f"/devices?id={key}")
+    expect(page.locator(f".ag-row[row-id='{key}'] .cell-value")).to_have_attribute("data-age", "fresh")
+    expect(page.locator(f".ag-row[row-id='{key}']")).to_contain_text("0,61")
+    expect(page.locator("#device-measures .aged").first).to_have_attribute("data-age", "fresh")

@@ -42,6 +42,12 @@ def test_chart_leaves_a_gap_where_nothing_came() -> None:
     assert line["connectgaps"] is False
 
 
+def test_chart_of_a_quiet_device_has_no_gap_within_its_own_period() -> None:
+    """What says something every ten minutes has not been silent for ten minutes."""
+    line = draw("waterLevel", make_points(0, 10, 20, 55), attrs={"period_s": "600"})["data"][-1]
+    assert line["y"] == [1.0, 1.0, 1.0, None, 1.0]
+
+
 def test_chart_is_in_the_citys_time() -> None:
     """Two in the morning in Greenwich is nine in Thủ Đức."""
     assert draw("waterLevel", make_points(0))["data"][-1]["x"][0].startswith("2026-03-01 09:00")

@@ -139,6 +139,22 @@ def test_facts_tell_link_quality_and_newness_apart(connection: Connection, now: 
     assert retired not in facts
 
 
+@pytest.mark.parametrize(
+    ("qualities", "said"), [((0, 3), "receipt"), ((3, 2), "manual"), ((1, 3), "clock"), ((0, 0), "good")]
+)
+def test_facts_name_the_worst_quality(
+    connection: Connection, now: datetime, qualities: tuple[int, int], said: str
+) -> None:
+    """As the panel does: of a device's values the one that says most against its times."""
+    device = add_device(connection, lat=None, lon=None)  # nobody's neighbour
+    for measure, quality in zip(("waterLevel", "batteryLevel"), qualities, strict=True):
+        connection.execute(
+            "INSERT INTO latest (time, device, measure, value, quality, received) VALUES (%s, %s, %s, 0.5, %s, %s)",
+            (now, device, measure, quality, now),
+        )
+    assert table_facts(connection, now)[device][2] == said
+
+
 def test_facts_travel_as_json(connection: Connection, now: datetime) -> None:
     """Dash sends them to the browser as they are."""
     add_device(connection, last_seen=now)

@@ -13,7 +13,7 @@ from dashboards.incident_search import STATES, Filters
 from dashboards.screen import as_rem
 from dashboards.search import fold, matches
 from dashboards.when import clock, figure, number, span
-from ioc.catalog import KINDS, MEASURES, RULES
+from ioc.catalog import MEASURES, RULES
 from ioc.i18n import LANGUAGES, Language, translator
 
 VI, EN = translator("vi"), translator("en")
@@ -47,7 +47,7 @@ def test_matches_whatever_the_order_of_words(texts: list[str]) -> None:
 def test_every_rule_is_a_sentence(rule: str, language: Language) -> None:
     """Whatever is declared can be explained, with nothing left to fill in."""
     measure = RULES[rule][1]
-    sentence = rule_in_words(rule, next(iter(KINDS)), translator(language))
+    sentence = rule_in_words(rule, 60.0, translator(language))
     assert sentence.endswith(".")
     assert "{" not in sentence
     if measure:
@@ -56,11 +56,11 @@ def test_every_rule_is_a_sentence(rule: str, language: Language) -> None:
 
 def test_rule_states_limit_and_end_with_unit() -> None:
     """The limit, the delay, and the value at which it ends."""
-    sentence = rule_in_words("water_alert_3", "flood_gauge", VI)
+    sentence = rule_in_words("water_alert_3", 60.0, VI)
     assert "1,60 m" in sentence
     assert "1,56 m" in sentence
     assert "30 giây" in sentence
-    assert rule_in_words("no such rule", "flood_gauge", VI) == ""
+    assert rule_in_words("no such rule", 60.0, VI) == ""
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,22 @@ from itertools import pairwise
 import pytest
 
 from ioc.alarms.rule import breached, cleared
-from ioc.catalog import CAUSES, KINDS, MEASURES, RULES, VISION_CLASSES, DeviceKind, Label, Measure, Rule, kind, measure
+from ioc.catalog import (
+    CAUSES,
+    KINDS,
+    MEASURES,
+    RULES,
+    VISION_CLASSES,
+    DeviceKind,
+    Label,
+    Measure,
+    Rule,
+    kind,
+    measure,
+    own_period,
+    pace_of,
+    period_of,
+)
 from ioc.errors import CatalogError
 
 ALL_RULES = [rule for row in (*MEASURES.values(), *KINDS.values()) for rule in row.rules]
@@ -138,3 +153,20 @@ def test_label_in_language() -> None:
     """Vietnamese unless English is asked for."""
     label = Label("Mực nước", "Water level")
     assert [label.in_language(code) for code in ("vi", "en", "fr")] == ["Mực nước", "Water level", "Mực nước"]
+
+
+@pytest.mark.parametrize(
+    ("said", "own"),
+    [
+        (None, 0), ("", 0), ("soon", 0), ("nan", 0), ("inf", 0), ("-5", 0), (0, 0), ("0", 0), (True, 0), (900_000, 0),
+        ("600", 600), (600, 600), (" 2.5 ", 2.5), ("863999", 863_999),
+    ],
+)  # fmt: skip
+def test_pace_of_a_device(said: object, own: float) -> None:
+    """A device that says so is expected at its own period; its measures are, where it is quieter than they are."""
+    attrs = {"period_s": said} if said is not None else {}
+    assert own_period(attrs) == own
+    assert period_of("waste_bin", attrs) == (own or KINDS["waste_bin"].period_s)
+    assert period_of("", attrs) == (own or 60)
+    assert pace_of("waterLevel", attrs) == max(own, MEASURES["waterLevel"].period_s)
+    assert pace_of("of no catalogue", attrs) == max(own, 60)

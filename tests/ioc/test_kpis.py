@@ -8,6 +8,7 @@ from datetime import time as clock
 from zoneinfo import ZoneInfo
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from ioc import kpis
 from ioc.db.copy import CAMERA_COUNT, DEVICE_STATE, READING, store
@@ -98,6 +99,22 @@ def test_rows_are_complete(key: str) -> None:
 def test_band(key: str, value: float | None, expected: str) -> None:
     """A limit itself is already in the worse band; no value has none."""
     assert band(KPIS[key], value) == expected
+
+
+@pytest.mark.parametrize(
+    ("period", "online"),
+    [(None, 0), ("soon", 0), ("", 0), ("0", 0), (900_000, 0), ("3600", 100), (3600, 100), (" 3600.5", 100)],
+)
+def test_devices_that_are_quiet_by_their_own_word(connection: Connection, period: object, online: float) -> None:
+    """An hour is a long silence of a gauge, and none of one that speaks once an hour."""
+    add_device(connection, "quiet", "flood_gauge", seen_s=3700)
+    add_reading(connection, "quiet", "waterLevel", 1.0, utc_now() - timedelta(seconds=3700))
+    if period is not None:
+        connection.execute("UPDATE device SET attrs = %s WHERE id = 'quiet'", [Jsonb({"period_s": period})])
+    found = values(connection)
+    assert found["devices_online"].value == online
+    assert found["values_alive"].value == online
+    assert found["water_highest"].value == (1.0 if online else None)
 
 
 def test_devices_online_needs_word_and_data(connection: Connection) -> None:
