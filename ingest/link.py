@@ -89,6 +89,8 @@ class Link:
         self.received = 0
         #: Set once the broker has granted the subscriptions.
         self.subscribed = threading.Event()
+        if leaving_after_s is None:
+            service.expect("mqtt")
 
     @property
     def inflight(self) -> int:

@@ -86,8 +86,8 @@ class LogOnce:
 class Service:
     """The shell of one process: settings, log, stop signal, heartbeat and metrics.
 
-    Use as a context manager; inside, loop until `stopping` is set. `degrade(part, why)` and `recover(part)` say what is
-    missing; the heartbeat carries it to the wall.
+    Use as a context manager; inside, loop until `stopping` is set. `expect(part)`, `degrade(part, why)` and `recover(part)` say
+    what is missing; the heartbeat carries it to the wall.
 
     Attributes:
         name: the service, as on the wall ("ingest", "vision", "alarms", …).
@@ -122,6 +122,11 @@ class Service:
         self.stopping.set()
         self._thread.join(timeout=5)
         self.log.info("stopped")
+
+    def expect(self, part: str) -> None:
+        """Something the service needs is not there yet, as at every start: its heartbeat says so, the log only when it comes."""
+        with self._missing_lock:
+            self._missing[part] = "not there yet"
 
     def degrade(self, part: str, why: object) -> None:
         """Something the service needs is missing; it goes on without."""

@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from ingest.dialect import filters
+from ingest.dialect import Subscription, filters
 from ingest.inbox import Inbox
 from ingest.link import Link
 from ingest.message import Outgoing
@@ -93,6 +93,28 @@ def listener(broker: BrokerServer, topic: str) -> Iterator[Listener]:
     client.open()
     yield client
     client.close()
+
+
+def test_heartbeat_is_not_well_before_the_first_subscription(settings: Settings, broker: BrokerServer) -> None:
+    """Who hears nothing yet does not say that it is well, and loses nothing by saying so."""
+    service = Service("first", settings)
+    wanted = filters((Subscription("t/+"),), "", first=True)
+    link = Link(service, "test-first", Inbox(most_bytes=1 << 20, most_messages=100), wanted)
+    assert (service.heartbeat().state, service.heartbeat().reason) == ("degraded", "mqtt: not there yet")
+    broker.stop()
+    thread = threading.Thread(target=link.run)
+    thread.start()
+    eventually(lambda: "not there yet" not in service.heartbeat().reason)
+    assert service.heartbeat().state == "degraded"
+    states = []
+    broker.start()
+    while not link.subscribed.is_set():
+        states.append(service.heartbeat().state)
+        time.sleep(0.01)
+    link.stop()
+    thread.join(30)
+    assert "ok" not in states[:-1]  # the last one may have been looked at in the moment of the grant
+    assert service.heartbeat().state == "ok"
 
 
 def test_publish_is_told_of_in_order(link: Link, listener: Listener, topic: str) -> None:
