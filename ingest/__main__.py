@@ -29,9 +29,7 @@ def ingest(
     """Take what devices say over MQTT into TimescaleDB until stopped; settings come from ioc.toml and IOC_* variables."""
 
     def start() -> None:
-        settings = Settings.load()
-        if processes is not None:
-            settings = settings.model_copy(update={"ingest_processes": processes})
+        settings = Settings.load() if processes is None else Settings.load(ingest_processes=processes)
         if member is None and settings.ingest_processes > 1:
             Members(settings, settings.ingest_processes).run()
             return

@@ -185,7 +185,11 @@ def _audit(connection: Connection) -> Finding:
 
 def _broker(settings: Settings) -> Iterator[Finding]:
     if not settings.mqtt_url:
-        yield from _installed("broker", "mosquitto", "mosquitto")
+        yield from (
+            _installed("broker", "rabbitmq-server", "rabbitmq-server")
+            if settings.broker == "rabbitmq"
+            else _installed("broker", "mosquitto", "mosquitto")
+        )
         return
     parts = urlsplit(settings.mqtt_url)
     host, port = parts.hostname or "localhost", parts.port or 1883

@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableError
@@ -35,6 +35,12 @@ class Settings(BaseSettings):
     )
     database_url: str = Field("", description="PostgreSQL URL of a real TimescaleDB; empty = the embedded one.")
     mqtt_url: str = Field("", description="mqtt://user:password@host:port of a real broker; empty = the embedded one.")
+    broker: Literal["mosquitto", "rabbitmq"] = Field(
+        "mosquitto",
+        description="The embedded broker; with mqtt_url, what kind that one is (mosquitto stands for every other, too)."
+        " RabbitMQ keeps what it has acknowledged through its own SIGKILL, but numbers deliveries anew on every"
+        " connection, which ingest must know, shares nothing among processes, and takes a dot in a topic for a slash.",
+    )
     mqtt_version: Literal["5", "3.1.1", "auto"] = Field(
         "auto",
         description="MQTT version spoken with the broker; auto = 5, and 3.1.1 where the broker does not know 5."
@@ -127,6 +133,17 @@ class Settings(BaseSettings):
     alarms_target_per_10min: int = Field(1, ge=1, description="Alarms an operator can take in ten minutes (EEMUA 191).")
     alarms_flood_per_10min: int = Field(10, ge=2, description="Alarms in ten minutes that make a flood (EEMUA 191).")
 
+    @field_validator("ingest_processes", "ingest_group", "ingest_spool_mb")
+    @classmethod
+    def _not_with_rabbitmq(cls, value: str | int, info: ValidationInfo) -> str | int:
+        """RabbitMQ grants a shared subscription and hands nothing over on it; and it needs no spool, for it holds everything."""
+        expected = cls.model_fields[str(info.field_name)].default
+        if info.data.get("broker") == "rabbitmq" and value != expected:
+            raise ValueError(
+                f"expected {expected!r} with broker rabbitmq, which has no shared subscriptions and holds what waits by itself"
+            )
+        return value
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -170,13 +187,16 @@ class Settings(BaseSettings):
         settings = cls.configured(**overrides)
         running = settings.home / "stack.json"
         if running.is_file():
-            urls = json.loads(running.read_text()).get("urls", {})
-            empty = {
+            record = json.loads(running.read_text())
+            urls = record.get("urls", {})
+            found = {
                 key: urls[key]
                 for key in ("database_url", "mqtt_url", "redis_url")
                 if not getattr(settings, key) and key in urls
             }
-            settings = settings.model_copy(update=empty)
+            if "mqtt_url" in found and "broker" in record:
+                found["broker"] = record["broker"]
+            settings = cls.configured(**(overrides | found))
         return settings
 
     def require(self, key: Literal["database_url", "mqtt_url", "redis_url"]) -> str:

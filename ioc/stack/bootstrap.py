@@ -21,8 +21,6 @@ from ioc.stack.home import Home, build_cache
 from ioc.stack.steps import Progress, Step, run_step
 
 GOALS = ("demo", "test", "check", "clean")
-#: Program → Debian package that has it, and the setting that makes it unnecessary.
-SERVERS = {"mosquitto": ("mosquitto", "IOC_MQTT_URL"), "redis-server": ("redis-server", "IOC_REDIS_URL")}
 #: Program that tests run → Debian package that has it.
 TESTERS = {"chromium": "chromium", "mosquitto_pub": "mosquitto-clients"}
 CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".import_linter_cache", "thuduc_ioc.egg-info")
@@ -34,6 +32,20 @@ def replaced(goal: str, setting: str) -> bool:
     return goal == "demo" and bool(os.environ.get(setting))
 
 
+def servers(goal: str) -> dict[str, str]:
+    """Servers beside PostgreSQL that a goal needs: program → the Debian package that has it."""
+    wanted = {}
+    rabbitmq = os.environ.get("IOC_BROKER") == "rabbitmq"
+    if not replaced(goal, "IOC_MQTT_URL"):
+        if goal == "test" or not rabbitmq:
+            wanted["mosquitto"] = "mosquitto"
+        if goal == "test" or rabbitmq:
+            wanted["rabbitmq-server"] = "rabbitmq-server"
+    if not replaced(goal, "IOC_REDIS_URL"):
+        wanted["redis-server"] = "redis-server"
+    return wanted
+
+
 def missing(goal: str) -> list[str]:
     """Debian packages that this machine lacks for a goal, seen from the disk alone; "postgresql" stands for the right one."""
     lacks: list[str] = []
@@ -41,11 +53,7 @@ def missing(goal: str) -> list[str]:
         lacks.append(f"python3.{sys.version_info.minor}-venv")
     if goal == "check":
         return lacks
-    lacks += [
-        package
-        for program, (package, setting) in SERVERS.items()
-        if not replaced(goal, setting) and not debian.has_program(program)
-    ]
+    lacks += [package for program, package in servers(goal).items() if not debian.has_program(program)]
     if not replaced(goal, "IOC_DATABASE_URL") and timescaledb.is_missing():
         lacks.append("postgresql")
         lacks += dict.fromkeys(package for program, package in BUILD_TOOLS.items() if not debian.has_program(program))

@@ -28,7 +28,14 @@ set -eu
 policy=/usr/sbin/policy-rc.d
 cluster=/etc/postgresql-common/createcluster.d/thuduc-ioc.conf
 mark='# made by the set-up of thuduc-ioc for the time of an installation'
+# Their system services would take the usual ports at the next boot; what somebody had enabled before stays so.
+enabled() { command -v systemctl >/dev/null && systemctl -q is-enabled "$1" 2>/dev/null; }
+units=
+for unit in mosquitto redis-server rabbitmq-server epmd.socket epmd.service; do enabled "$unit" || units="$units $unit"; done
 cleanup() {
+    for unit in $units; do
+        if enabled "$unit"; then systemctl disable "$unit" >/dev/null 2>&1 || echo "$unit stays enabled"; fi
+    done
     if [ -f "$policy" ] && grep -qF "$mark" "$policy"; then rm -f "$policy"; fi
     rm -f "$cluster"
     rmdir /etc/postgresql-common/createcluster.d 2>/dev/null || true
@@ -41,12 +48,6 @@ echo 'create_main_cluster = false' > "$cluster"
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 dpkg --configure -a
 apt-get -q -y -o DPkg::Lock::Timeout=600 install --no-install-recommends --no-upgrade "$@"
-# We run these servers ourselves; their system services would take the usual ports at the next boot.
-for unit in mosquitto redis-server; do
-    case " $* " in *" $unit "*)
-        if command -v systemctl >/dev/null; then systemctl disable "$unit" >/dev/null 2>&1 || echo "$unit stays enabled"; fi
-    esac
-done
 """
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from ioc.errors import StackError
 from ioc.stack.accounts import write_private
@@ -22,6 +22,7 @@ from ioc.stack.cache import Cache
 from ioc.stack.home import Home
 from ioc.stack.postgres import Cluster, find_programs, release_wait
 from ioc.stack.process import Child, born, kill_group
+from ioc.stack.rabbitmq import RabbitMq
 
 #: The clone this package lies in; set-up leaves the programs of the stack in its runtime folder.
 CLONE = Path(__file__).resolve().parents[2]
@@ -48,19 +49,21 @@ class Urls:
 
 @dataclass
 class Stack:
-    """PostgreSQL with TimescaleDB, Mosquitto and Redis, private to a runtime folder; use it as a context manager.
+    """PostgreSQL with TimescaleDB, an MQTT broker and Redis, private to a runtime folder; use it as a context manager.
 
     Attributes:
         home: the runtime folder.
         given: URLs of parts that run elsewhere.
         say: gets one line of progress a step.
         shared_buffers: PostgreSQL's own memory.
+        broker: which one is started.
     """
 
     home: Home
     given: Urls = field(default_factory=Urls)
     say: Callable[[str], None] = lambda _line: None
     shared_buffers: str = "256MB"
+    broker: Literal["mosquitto", "rabbitmq"] = "mosquitto"
     children: list[Child] = field(default_factory=list)
     urls: Urls = field(default_factory=Urls)
     admin_url: str = ""
@@ -136,10 +139,23 @@ class Stack:
         return cluster.url(port)
 
     def _start_broker(self, ports: dict[str, int]) -> str:
+        if self.broker == "rabbitmq":
+            return self._start_rabbitmq(ports)
         broker = Broker(self.home)
         port = ports["mosquitto"] = free_port(ports.get("mosquitto"))
         self._start("mosquitto", lambda: broker.start(port))
         return broker.url(port)
+
+    def _start_rabbitmq(self, ports: dict[str, int]) -> str:
+        broker = RabbitMq(self.home)
+        for name in ("epmd", "rabbitmq", "rabbitmq_node"):
+            ports[name] = free_port(ports.get(name))
+        self._start("epmd", lambda: broker.start_names(ports["epmd"]))
+        self.say("rabbitmq starts; it takes half a minute")
+        self._start(
+            "rabbitmq", lambda: broker.start(ports["rabbitmq"], names=ports["epmd"], node=ports["rabbitmq_node"])
+        )
+        return broker.url(ports["rabbitmq"])
 
     def _start_cache(self) -> str:
         cache = Cache(self.home)
@@ -159,7 +175,7 @@ class Stack:
             "processes": [[c.name, c.pid, born(c.pid)] for c in self.children if c.alive()],
         }
         if self.urls != Urls():
-            record |= {"urls": dict(self.urls.items()), **self._notes}
+            record |= {"urls": dict(self.urls.items()), "broker": self.broker, **self._notes}
         write_private(self.home.record, json.dumps(record, indent=1) + "\n")
 
 

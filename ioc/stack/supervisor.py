@@ -77,7 +77,7 @@ class Supervisor:
         # Not from Settings.load, which also fills in the URLs of a running stack.
         given = Settings.configured()
         urls = Urls(given.database_url, given.mqtt_url, given.redis_url)
-        self.stack = Stack(Home.at(self.settings.home), urls, self.say)
+        self.stack = Stack(Home.at(self.settings.home), urls, self.say, broker=given.broker)
 
     def run(self) -> None:
         """Run until a signal asks to stop.

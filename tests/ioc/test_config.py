@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -125,3 +126,23 @@ def test_camera_password_is_in_no_error(monkeypatch: pytest.MonkeyPatch, tmp_pat
     secret.write_text('{"gate": "rtsp://admin:s3cret@10.0.0.7/live"}\n')
     monkeypatch.setenv("IOC_CAPTURE_SOURCES_FILE", str(secret))
     assert Settings.load().capture_sources == {"gate": "rtsp://admin:s3cret@10.0.0.7/live"}
+
+
+@pytest.mark.parametrize("given", ["ingest_processes = 2", 'ingest_group = "a"', "ingest_spool_mb = 1"])
+def test_what_rabbitmq_cannot_do_is_refused(toml: Path, given: str) -> None:
+    """It grants a shared subscription and hands nothing over on it: nobody finds that out by losing messages."""
+    toml.write_text(f"{given}\n")
+    assert check().startswith("good")
+    toml.write_text(f'broker = "rabbitmq"\n{given}\n')
+    with pytest.raises(SettingsError, match=f"line 2: {given.split()[0]}: got .*; .*no shared subscriptions"):
+        check()
+
+
+def test_broker_of_the_running_stack_is_known_by_its_kind(tmp_path: Path) -> None:
+    """Whoever takes the broker's URL from the stack also takes what it is, and what it cannot do is refused then, too."""
+    record = {"urls": {"mqtt_url": "mqtt://127.0.0.1:1883"}, "broker": "rabbitmq"}
+    (tmp_path / "stack.json").write_text(json.dumps(record))
+    assert Settings.load(home=tmp_path).broker == "rabbitmq"
+    assert Settings.load(home=tmp_path, mqtt_url="mqtt://broker.example").broker == "mosquitto"
+    with pytest.raises(SettingsError, match="ingest_processes"):
+        Settings.load(home=tmp_path, ingest_processes=2)

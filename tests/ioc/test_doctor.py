@@ -187,3 +187,9 @@ def test_audit_log_that_was_changed_is_a_fault(settings: Settings, db: Database)
         assert "entry 2" in finding.text
         connection.execute("DELETE FROM audit")
         connection.execute("ALTER TABLE audit ENABLE TRIGGER USER")
+
+
+def test_broker_that_is_meant_is_looked_for(settings: Settings) -> None:
+    """Where RabbitMQ is to be started, Mosquitto is not asked for."""
+    finding = found(settings.model_copy(update={"mqtt_url": "", "broker": "rabbitmq"}), "broker")
+    assert "rabbitmq-server" in finding.text

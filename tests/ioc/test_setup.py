@@ -200,3 +200,15 @@ def test_clean_of_a_folder_that_is_not_ours_removes_nothing(tmp_path: Path) -> N
     with pytest.raises(StackError, match="nothing was removed"):
         bootstrap.clean(Home.at(tmp_path))
     assert (tmp_path / "thesis.txt").exists()
+
+
+def test_broker_that_is_asked_for_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the two for the demo, and both for the tests."""
+    for name in ("IOC_MQTT_URL", "IOC_REDIS_URL", "IOC_BROKER"):
+        monkeypatch.delenv(name, raising=False)
+    assert set(bootstrap.servers("demo")) == {"mosquitto", "redis-server"}
+    monkeypatch.setenv("IOC_BROKER", "rabbitmq")
+    assert set(bootstrap.servers("demo")) == {"rabbitmq-server", "redis-server"}
+    monkeypatch.setenv("IOC_MQTT_URL", "mqtt://broker.example")
+    assert set(bootstrap.servers("demo")) == {"redis-server"}
+    assert set(bootstrap.servers("test")) == {"mosquitto", "rabbitmq-server", "redis-server"}
