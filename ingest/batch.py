@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import groupby
 from math import inf
+from operator import itemgetter
 from typing import Any, Final
 
 from ingest.message import QUARANTINE, Block, Outgoing, Raw
@@ -57,6 +60,7 @@ class Batch:
     """
 
     __slots__ = (
+        "_generations",
         "_places",
         "_received",
         "_sources",
@@ -82,6 +86,7 @@ class Batch:
         "outgoing",
         "readings",
         "readings_of",
+        "redelivered",
         "rejected",
         "rejected_of",
         "replays",
@@ -99,6 +104,9 @@ class Batch:
         self._received: list[datetime] = []
         self._sources: list[str] = []
         self._places: list[tuple[str, int]] = []
+        self._generations: list[int] = []
+        #: Some of it was handed over before, as the broker says.
+        self.redelivered = False
         self.acks: dict[int, list[int]] = {}
         #: How many of the messages came from the broker, straight or over the spool.
         self.handed_on = 0
@@ -163,6 +171,9 @@ class Batch:
         self._received.append(block.received)
         self._sources.append(block.source)
         self._places.append((block.segment, block.first))
+        self._generations.append(block.generation)
+        if block.generation and block.messages[0][3]:
+            self.redelivered = True
         if block.generation or block.segment:
             self.handed_on += len(block.messages)
         mids = [mid for _, _, mid, _ in block.messages if mid]
@@ -176,6 +187,23 @@ class Batch:
     def source(self, origin: int) -> str:
         """Whose packet id the message of that index has."""
         return self._sources[self._block(origin)]
+
+    @property
+    def sessions(self) -> set[str]:
+        """Client ids of the sessions that handed messages over straight."""
+        return {source for source, generation in zip(self._sources, self._generations, strict=True) if generation}
+
+    def handed_over(self, client: str) -> Iterator[tuple[int, list[int]]]:
+        """The messages of QoS 1 that a session handed over straight, in its order: a connection's generation, and indices."""
+        ends = [*self._starts[1:], len(self.messages)]
+        blocks = zip(self._generations, self._sources, self._starts, ends, strict=True)
+        ours = [
+            (generation, start, end) for generation, source, start, end in blocks if generation and source == client
+        ]
+        for generation, group in groupby(ours, key=itemgetter(0)):
+            indices = [index for _, start, end in group for index in range(start, end) if self.messages[index][2]]
+            if indices:
+                yield generation, indices
 
     def spooled(self, origin: int) -> tuple[str, int] | None:
         """Segment and place of the message of that index, None when it came straight from the broker."""

@@ -178,7 +178,16 @@ class Committer:
 
     def _write(self, batch: Batch, sights: Sequence[Sight], attempt: Attempt) -> Outcome:
         connection = self._connected()
-        store = partial(write, connection, self._edition, batch, self.registry, sights, attempt=attempt)
+        store = partial(
+            write,
+            connection,
+            self._edition,
+            batch,
+            self.registry,
+            sights,
+            attempt=attempt,
+            in_order=self._service.settings.broker == "rabbitmq",
+        )
         # Where nothing was sent twice lately, nothing will be: then the quick way is worth the try.
         all_new = time.monotonic() > self._careful_until
         try:

@@ -7,29 +7,53 @@ only after our acknowledgement; so the deliveries that were committed are kept, 
 A message from the spool has two identities. Its place there tells whether it was committed before this process began to read the
 segment again. Its packet id tells whether the broker has delivered it again because our acknowledgement came to nothing.
 
+A broker that numbers its deliveries anew on every connection repeats their order (`ingest.order`).
+
 What is replayed from quarantine has its entry there, which says whether it still waits (`ingest.replay`).
 """
 
 from __future__ import annotations
 
 import hashlib
+from functools import partial
+from typing import Final
 
 from ingest.batch import Batch
 from ingest.message import Raw
+from ingest.order import Delivered, Session, follow
 from ioc.db.pool import Connection
 
 #: Whose packet id, and which.
 _Key = tuple[str, int]
+_DIGEST_BYTES: Final = 16
+#: So many messages of a session are remembered in their order: more than a broker hands out unacknowledged, and those whose
+#: acknowledgement it takes but loses with its life.
+_REMEMBERED: Final = 100_000
 
 
-def settle_deliveries(connection: Connection, batch: Batch) -> int:
+def settle_deliveries(connection: Connection, batch: Batch, *, in_order: bool) -> int:
     """Drop from the batch what was committed before, and note the rest as committed; returns how many messages were dropped.
 
     Must run inside the batch's transaction.
+
+    Args:
+        connection: in that transaction.
+        batch: loses what was committed before.
+        in_order: the broker repeats the order of its deliveries, not their packet ids.
     """
-    undated = [origin for origin in sorted(batch.undated) if batch.messages[origin][2] and origin not in batch.replays]
+    repeated = 0
+    if in_order:
+        for client in sorted(batch.sessions):
+            repeated += _settle_order(connection, batch, client)
+    undated = [
+        origin
+        for origin in sorted(batch.undated)
+        if batch.messages[origin][2]
+        and origin not in batch.replays
+        and not (in_order and batch.spooled(origin) is None)
+    ]
     if not undated and not batch.marks:
-        return 0
+        return repeated
     keys_of = {origin: (batch.source(origin), batch.messages[origin][2]) for origin in undated}
     marks = {origin: mark for origin in undated if (mark := batch.spooled(origin)) is not None}
     asked = {keys_of[origin] for origin in undated if batch.messages[origin][3]} | set(marks.values())
@@ -57,7 +81,49 @@ def settle_deliveries(connection: Connection, batch: Batch) -> int:
         " ON CONFLICT (client, mid) DO UPDATE SET digest = excluded.digest",
         ([client for client, _ in keys], [mid for _, mid in keys], [fresh[key] for key in keys]),
     )
+    return repeated + len(dropped)
+
+
+def _settle_order(connection: Connection, batch: Batch, client: str) -> int:
+    """The same for the messages that one session handed over."""
+    row = connection.execute(
+        "INSERT INTO delivery_session (client) VALUES (%s) ON CONFLICT (client) DO UPDATE SET client = excluded.client"
+        " RETURNING connection, ends, place",
+        [client],
+    ).fetchone()
+    assert row is not None
+    before = Session(*row)
+    origins: list[int] = []
+    connections = []
+    for generation, group in batch.handed_over(client):
+        origins += group
+        messages = [
+            Delivered(digest(batch.messages[origin]), batch.messages[origin][3], origin not in batch.undated)
+            for origin in group
+        ]
+        connections.append((generation, messages))
+    after, known, fresh = follow(before, partial(_remembered, connection, client), connections)
+    dropped = {origin for origin, was in zip(origins, known, strict=True) if was} & batch.undated
+    if dropped:
+        batch.drop(dropped)
+    if fresh:
+        connection.execute("INSERT INTO delivery_order VALUES (%s, %s, %s)", (client, before.ends, b"".join(fresh)))
+        connection.execute(
+            "DELETE FROM delivery_order WHERE client = %s AND at < %s", (client, after.ends - _REMEMBERED)
+        )
+    connection.execute(
+        "UPDATE delivery_session SET connection = %s, ends = %s, place = %s WHERE client = %s", (*after, client)
+    )
     return len(dropped)
+
+
+def _remembered(connection: Connection, client: str) -> tuple[int, list[bytes]]:
+    """The number of the first message of a session that is remembered, and the digests from there on."""
+    rows = connection.execute(
+        "SELECT at, digests FROM delivery_order WHERE client = %s ORDER BY at", [client]
+    ).fetchall()
+    whole = b"".join(digests for _, digests in rows)
+    return rows[0][0] if rows else 0, [whole[at : at + _DIGEST_BYTES] for at in range(0, len(whole), _DIGEST_BYTES)]
 
 
 def forget_spooled(connection: Connection, marked: str) -> None:
@@ -68,7 +134,7 @@ def forget_spooled(connection: Connection, marked: str) -> None:
 def digest(message: Raw) -> bytes:
     """What two deliveries of one message share."""
     topic, payload, _, _ = message
-    whole = hashlib.blake2b(len(topic).to_bytes(4), digest_size=16)
+    whole = hashlib.blake2b(len(topic).to_bytes(4), digest_size=_DIGEST_BYTES)
     whole.update(topic)
     whole.update(payload)
     return whole.digest()

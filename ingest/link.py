@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import select
 import socket
 import threading
@@ -27,8 +28,9 @@ from ioc.service import Service, backoff, utc_now
 from ioc.topics import covers
 
 KEEPALIVE_S: Final = 20
-#: Every connection of this process has a number of its own, so that an acknowledgement finds the one it belongs to.
-_GENERATIONS: Final = count(1)
+#: Every connection has a number of its own, also beside those of earlier processes, so that an acknowledgement finds the one it
+#: belongs to, and what is noted of it is known as its own (`ingest.order`).
+_GENERATIONS: Final = count(1 + secrets.randbits(62))
 _FULL_POLL_S: Final = 0.01
 #: The socket is read this often at most.
 _BREATH_S: Final = 0.002

@@ -56,6 +56,8 @@ _BATCH_BYTES: Final = 16 * 1024 * 1024
 #: latest value a batch, however many readings it holds.
 _POURING_S: Final = 4000
 _POURING_FACTOR: Final = 6
+#: What is redelivered is looked at together where its order is all that tells it.
+_GATHERED_S: Final = 0.2
 #: The committer looks this often whether sightings are due when nothing else comes.
 _IDLE_S: Final = 1.0
 
@@ -299,6 +301,8 @@ class Ingest:
             due = until if batch.born is None else batch.born + longest
             if batch.born is not None and batch.rows > _POURING_S * max(now - batch.born, longest):
                 due = batch.born + _POURING_FACTOR * longest
+            if batch.redelivered and self._settings.broker == "rabbitmq" and batch.born is not None:
+                due = batch.born + max(longest, _GATHERED_S)
             if due <= now:
                 return False
             self._changed.wait(due - now)

@@ -78,6 +78,7 @@ def write(
     *,
     attempt: Attempt,
     all_new: bool,
+    in_order: bool = False,
 ) -> Outcome:
     """Store a batch and the sightings in one transaction.
 
@@ -89,6 +90,7 @@ def write(
         sights: when devices were last heard of.
         attempt: filled in on the way.
         all_new: take it that no reading is there yet (`store_readings`).
+        in_order: the broker repeats the order of its deliveries, not their packet ids.
 
     Raises:
         psycopg.Error: nothing is stored; the caller tells a bad row from a lost server.
@@ -96,7 +98,7 @@ def write(
     with connection.transaction():
         writing = begin_writing(connection, on)
         attempt.xid = writing.xid
-        repeated = settle_deliveries(connection, batch)
+        repeated = settle_deliveries(connection, batch, in_order=in_order)
         entries = lock_replays(connection, batch)
         devices = _write_devices(connection, batch, registry)
         # What a last will means depends on the state it meets, and another process may have written that since we looked.
