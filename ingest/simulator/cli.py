@@ -17,6 +17,7 @@ from ioc.settings import Settings
 app = typer.Typer(no_args_is_help=True, help="A simulated Thủ Đức that speaks to the broker as devices do.")
 
 SEED = 2025
+LAMPS = 2000
 
 
 @app.command()
@@ -25,7 +26,7 @@ def run(
     speed: Annotated[
         float, typer.Option(min=0.1, max=1000, help="How fast the city's day runs; stamps stay real.")
     ] = 1.0,
-    lamps: Annotated[int, typer.Option(min=12, max=100_000, help="About how many street lamps.")] = 2000,
+    lamps: Annotated[int, typer.Option(min=12, max=100_000, help="About how many street lamps.")] = LAMPS,
     history: Annotated[float, typer.Option(min=0, max=700, help="Hours of the past to tell at the start.")] = 6.0,
 ) -> None:
     """Run the city until Ctrl-C. It speaks to the broker of the settings: IOC_MQTT_URL, or the embedded one."""
