@@ -40,7 +40,7 @@ def test_every_secret_is_declared_and_made(compose: dict[str, Any]) -> None:
     script = (DOCKER / "secrets.sh").read_text("utf-8")
     used = {secret for service in compose["services"].values() for secret in service.get("secrets", [])}
     assert used == set(compose["secrets"])
-    assert all(re.search(rf"(keep |touch ){name}\b", script) for name in used)
+    assert all(re.search(rf"(keep |touch ){re.escape(name)}\b", script) for name in used)
 
 
 def test_every_long_running_container_has_a_health_check(compose: dict[str, Any]) -> None:
@@ -58,7 +58,40 @@ def test_no_secret_is_written_into_the_compose_file(compose: dict[str, Any]) -> 
     for service in compose["services"].values():
         for key, value in service.get("environment", {}).items():
             assert not re.search(r"(PASSWORD|SECRET|_URL)$", key), f"{key} holds {value}"
-    assert {name for name, service in compose["services"].items() if "ports" in service} == {"broker", "dashboards"}
+    published = {name for name, service in compose["services"].items() if "ports" in service}
+    assert published == {"broker", "emqx", "dashboards"}
+
+
+def test_emqx_takes_the_place_of_mosquitto(compose: dict[str, Any]) -> None:
+    """On demand, in one version, under the same name, on its own disk, with sessions that outlive it; its files are there."""
+    emqx = compose["services"]["emqx"]
+    assert emqx["profiles"] == ["emqx"]
+    assert re.fullmatch(r"emqx/emqx:\d+\.\d+\.\d+", emqx["image"])
+    assert emqx["networks"]["default"]["aliases"] == ["broker"]
+    assert emqx["ports"] == compose["services"]["broker"]["ports"]
+    mounted = [volume.split(":") for volume in emqx["volumes"]]
+    assert all(source in compose["volumes"] or (DOCKER / source).is_file() for source, *_ in mounted)
+    text = (DOCKER / "emqx.conf").read_text("utf-8")
+    assert re.search(r"^durable_sessions \{enable = true,", text, re.MULTILINE)
+    targets = {target for _, target, *_ in mounted} | {f"/run/secrets/{name}" for name in emqx["secrets"]}
+    assert set(re.findall(r'"(/[^"]+)"', text)) <= targets
+    assert text.count("{") == text.count("}")
+
+
+def test_both_brokers_have_the_same_rules() -> None:
+    """Who may say and hear what is the same in the files of either."""
+    actions = {"read": "subscribe", "write": "publish", "readwrite": "all"}
+    who, rules = "all", []
+    for line in (DOCKER / "mosquitto.acl").read_text("utf-8").splitlines():
+        words = line.split()
+        if words[:1] == ["user"]:
+            who = f'{{username, "{words[1]}"}}'
+        elif words[:1] in (["pattern"], ["topic"]):
+            topic = words[2].replace("%u", "${username}")
+            whose = "all" if words[0] == "pattern" else who
+            rules.append(f'{{allow, {whose}, {actions[words[1]]}, ["{topic}"]}}.')
+    written = (DOCKER / "emqx.acl").read_text("utf-8").splitlines()
+    assert [line for line in written if not line.startswith("%%")] == [*rules, "{deny, all}."]
 
 
 def test_dockerfiles_exist_and_do_not_run_as_root(compose: dict[str, Any]) -> None:
