@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from dashboards.detail_words import detail_in_words
 from dashboards.mapping_suggestion import MOST_LEAVES, suggest
 from dashboards.payload_view import blamed, visible
 from dashboards.quarantine_search import key_of
@@ -216,7 +217,8 @@ def _results(mapping: TopicMapping, example: Held, words: Translator) -> dict[st
     try:
         payload = parsed(example.payload)
     except RejectedError as error:
-        return {item.path: Result(error.detail, bad=True) for item in mapping.items if item.measure != IGNORE}
+        detail = visible(detail_in_words(error.detail, words))
+        return {item.path: Result(detail, bad=True) for item in mapping.items if item.measure != IGNORE}
     for item in mapping.items:
         if item.measure == IGNORE:
             continue
@@ -227,9 +229,13 @@ def _results(mapping: TopicMapping, example: Held, words: Translator) -> dict[st
             else:
                 results[item.path] = Result(_exactly(item.measure, value_of(item, raw), words), bad=False)
         except (RejectedError, PathError, KeyError) as error:
-            detail = error.detail if isinstance(error, RejectedError) else str(error)
+            detail = detail_in_words(error.detail, words) if isinstance(error, RejectedError) else str(error)
             results[item.path] = Result(visible(detail), bad=True)
     return results
+
+
+def _fault(error: RejectedError, words: Translator) -> str:
+    return f"{words(f'reason:{error.reason}')}: {visible(detail_in_words(error.detail, words))}"
 
 
 def _tried(
@@ -255,9 +261,9 @@ def _tried(
     else:
         try:
             found = Reader(mapping).read(held.topic, parsed(held.payload))
-            entries, faults = found.entries, [f"{fault.reason}: {fault.detail}" for fault in found.faults]
+            entries, faults = found.entries, [_fault(fault, words) for fault in found.faults]
         except RejectedError as error:
-            faults.append(f"{error.reason}: {error.detail}")
+            faults.append(_fault(error, words))
         except (PathError, KeyError):
             faults.append(words("the mapping is not complete yet"))
         values = [

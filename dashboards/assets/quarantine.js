@@ -124,7 +124,7 @@
       const where = el("td", "where", el("span", "mono", one.place), one.name ? el("small", "muted", one.name) : null);
       where.title = one.topic;
       const detail = el("td", "detail", el("span", "", one.detail));
-      detail.title = one.detail;
+      detail.title = one.raw;
       const row = el("tr", "", el("td", "when", one.time), el("td", "", one.reason), where, detail, el("td", "end", one.state ? el("span", `pill outcome-${one.state}`, t(`outcome:${one.state}`)) : null));
       row.dataset.message = one.key;
       row.tabIndex = 0;

@@ -18,6 +18,7 @@ from dashboards.components.incident_rows import ward_name
 from dashboards.components.priority import prio
 from dashboards.components.quarantine_overview import reason_name
 from dashboards.components.strip import heard_strip, state_strip
+from dashboards.detail_words import detail_in_words
 from dashboards.device_records import STRIP, STRIP_BUCKET, DeviceFile, Relative
 from dashboards.when import figure, moment, number, since, span
 from ioc.alarms.machine import STATE_LABELS
@@ -229,7 +230,7 @@ def _rejected(one: Rejected, now: datetime, words: Translator) -> list[Component
             ],
             className="entry-head",
         ),
-        html.Div(one.detail),
+        html.Div(detail_in_words(one.detail, words), title=one.detail),
         html.Code(_start(body, one), title=words("{n} bytes", n=one.size)),
     ]
 

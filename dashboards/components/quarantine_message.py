@@ -10,6 +10,7 @@ from dash.development.base_component import Component
 
 from dashboards.components.quarantine_overview import reason_name
 from dashboards.components.quarantine_table import outcome_badge, size_of
+from dashboards.detail_words import detail_in_words
 from dashboards.payload_view import (
     MOST_DUMPED,
     VIEWS,
@@ -62,7 +63,14 @@ def message_head(held: Held, name: str, now: datetime, words: Translator) -> lis
             ],
             className="advice",
         ),
-        html.Ul([html.Li(visible(part)) for part in held.detail.split("; ") if part], className="details"),
+        html.Ul(
+            [
+                html.Li(visible(detail_in_words(part, words)), title=visible(part))
+                for part in held.detail.split("; ")
+                if part
+            ],
+            className="details",
+        ),
         html.Dl(
             [html.Div([html.Dt(words(label)), html.Dd(parts)], className="fact") for label, parts in facts],
             className="facts",

@@ -10,6 +10,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from dashboards.components.quarantine_overview import reason_name
+from dashboards.detail_words import detail_in_words
 from dashboards.payload_view import visible
 from dashboards.quarantine_search import Page, key_of
 from dashboards.when import ZONE
@@ -42,7 +43,8 @@ def rows_data(found: Page, names: Mapping[str, str], now: datetime, words: Trans
             "place": visible(held.client or held.topic),
             "name": "" if names.get(held.client, held.client) == held.client else visible(names[held.client]),
             "topic": visible(held.topic),
-            "detail": visible(held.detail),
+            "detail": visible(detail_in_words(held.detail, words)),
+            "raw": visible(held.detail),
             "state": state_of(held),
         }
         for held in found.rows

@@ -12,6 +12,7 @@ import dashboards
 from dashboards.city import Health
 from dashboards.components.mapping_list import FIELDS
 from dashboards.components.quarantine_table import OUTCOMES
+from dashboards.detail_words import EXPECTED, SENTENCES
 from dashboards.links import SERVICES
 from dashboards.shell import PLACES
 from dashboards.trends import TRENDS
@@ -76,6 +77,8 @@ def said_by_name() -> set[str]:
         *OUTCOMES.values(),
         *FIELDS.values(),
         *(f"form:{form}" for form in TIME_FORMATS),
+        *(f"detail:{sentence}" for sentence in SENTENCES),
+        *(f"expected:{phrase}" for phrase in EXPECTED),
     }
 
 
