@@ -41,8 +41,11 @@ SENTENCES: Final = (
     "an empty list",
     "nested too deep",
     "JSON is malformed: {why}",
+    "Expecting value: line {line} column {column} (char {n})",
+    "Extra data: line {line} column {column} (char {n})",
     "mapping {name} listens here and names no values yet",
     "template {name} is not evaluated: {why}",
+    "{name}: the mapping does not name it",
 )
 #: What was expected, where that is no value.
 EXPECTED: Final = (

@@ -98,10 +98,11 @@ def entry_known(file: DeviceFile, now: datetime, words: Translator) -> list[Comp
     elif device.status == "retired":
         parts.append(html.P(words("It was taken out of service. Its records stay."), className="muted"))
     if device.status == "new" and device.attrs:
-        told = sorted(device.attrs.items())[:_TOLD]
+        told = sorted((name, value) for name, value in device.attrs.items() if value not in ("", None))[:_TOLD]
         parts.append(
             html.Dl(
-                [html.Div([html.Dt(name), html.Dd(str(value)[:120])]) for name, value in told], className="entry-told"
+                [html.Div([html.Dt(name), html.Dd(_told(value, words))]) for name, value in told],
+                className="entry-told",
             )
         )
     if file.entries:
@@ -170,3 +171,7 @@ def _summary(event: Event) -> str:
 
 def _whole(event: Event) -> str:
     return json.dumps(event.data, ensure_ascii=False, default=str)[:1000]
+
+
+def _told(value: object, words: Translator) -> str:
+    return words("yes" if value else "no") if isinstance(value, bool) else str(value)[:120]

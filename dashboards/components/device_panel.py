@@ -47,7 +47,7 @@ def panel_head(file: DeviceFile, health: Health, address: str, words: Translator
     facts = [
         html.Span(device.id, className="device-id"),
         html.Span(kind_name(device.kind, words)),
-        html.Span(ward_name(device.ward, words)),
+        html.Span(words("Not placed yet") if device.lat is None else ward_name(device.ward, words)),
         html.Span(words("firmware {version}", version=device.firmware) if device.firmware else ""),
         html.Span(words("dialect {name}", name=device.dialect) if device.dialect != "native" else ""),
     ]

@@ -21,7 +21,7 @@ _COLUMNS: Final = (
     ("ward", "Ward", 8.0, 0.6, ""),
     ("value", "Value", 11.0, 0.9, "DeviceValue"),
     ("link", "Link", 7.0, 0.0, "DeviceLink"),
-    ("seen", "Last telemetry", 8.0, 0.0, "DeviceAge"),
+    ("seen", "Last telemetry", 9.0, 0.0, "DeviceAge"),
     ("quality", "Data quality", 7.5, 0.0, "DeviceQuality"),
     ("skew", "Clock skew", 6.5, 0.0, "DeviceSkew"),
     ("availability", "24 h", 5.5, 0.0, "DeviceShare"),

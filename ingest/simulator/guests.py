@@ -262,7 +262,8 @@ class LoraLamp(LoraDevice):
 
     def report(self, now: float) -> Sequence[Said]:
         """How bright it is."""
-        return (self.uplink(now, {"dim": self._percent, "power": round(0.9 * self._percent, 1)}),)
+        state = "on" if self._percent else "off"
+        return (self.uplink(now, {"dim": self._percent, "powerState": state, "power": round(0.9 * self._percent, 1)}),)
 
     def told(self, topic: str, payload: bytes, now: float) -> Sequence[Said]:
         """A gateway sends the downlink, the lamp acknowledges it, and reports what it does."""
@@ -347,7 +348,7 @@ class FiwareLamp(Guest):
     def report(self, now: float) -> Sequence[Said]:
         """How bright it is, and when."""
         stamp = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        body = {"illuminanceLevel": self._level, "powerConsumption": round(70 * self._level, 1), "TimeInstant": stamp}
+        body = {"illuminanceLevel": self._level, "powerState": "on" if self._level else "off", "TimeInstant": stamp}
         return (Said(f"/json/{self._api_key}/{self._name}/attrs", _encode(body)),)
 
     def told(self, topic: str, payload: bytes, now: float) -> Sequence[Said]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,15 +30,16 @@ LORA = {"devEui": "70b3d57ed0061a01", "applicationId": "a", "deviceProfileName":
         ("ioc/a/telemetry", {"ts": NOW_MS, "device": "b", "values": {}}, "nhưng topic là của a"),
         ("ioc/a/telemetry", [], "danh sách rỗng"),
         ("ioc/a/telemetry", [7], "nhận được 7, cần một đối tượng có ts và values"),
-        ("nobody/x", {}, "không phương ngữ nào dùng"),
-        ("ioc/lora.x/telemetry", {}, "thuộc về thiết bị của phương ngữ khác"),
+        ("ioc/a/state", b"not json", "JSON"),
+        ("nobody/x", {}, "không giao thức nào dùng"),
+        ("ioc/lora.x/telemetry", {}, "thuộc về thiết bị của giao thức khác"),
         ("application/a/device/70b3d57ed0061a01/event/up", {"deviceInfo": LORA, "fPort": 2, "data": "qrvM"}, "3 byte ở fPort 2"),
     ],
 )  # fmt: skip
 def test_what_ingest_says_is_said_in_vietnamese(topic: str, payload: object, said: str) -> None:
     """The sentences are those that ingest writes today; in English they are read as they were written."""
     dialect = Chirpstack() if topic.startswith("application") else Native(frozenset({"lora"}))
-    (rejected,) = Decoding(dialect, {"lamp": "streetlight"}).say(topic, json.dumps(payload).encode()).rejected
+    (rejected,) = Decoding(dialect, {"lamp": "streetlight"}).say(topic, payload).rejected
     assert said in detail_in_words(rejected.detail, VI), rejected.detail
     english = detail_in_words(rejected.detail, EN)
     assert english == rejected.detail or KINDS["streetlight"].label.en in english

@@ -166,7 +166,7 @@ def test_preview_says_what_would_be_stored(connection: Connection) -> None:
     devices = [(one.device, one.name) for one in found.tried]
     assert devices == [("map.bed-3", ""), ("map.bed-2", ""), ("map.bed-2", ""), ("map.bed-1", "Luống 1")]
     assert found.tried[1].values == ["Nhiệt độ 24,5 °C", "Độ ẩm 61 %"]
-    assert found.tried[1].faults == ["measure: 'fw': the mapping does not name it"]
+    assert found.tried[1].faults == ["Đại lượng lạ: 'fw': ánh xạ không nêu giá trị này"]
     assert [fault.partition(":")[0] for fault in found.tried[0].faults] == ["range", "measure"]
 
 
