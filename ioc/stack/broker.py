@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
+from typing import Final
 
 from ioc.stack.accounts import account, own_folder, write_private
 from ioc.stack.home import Home
@@ -27,13 +29,15 @@ autosave_interval 10
 persistent_client_expiration 14d
 
 # The default of 20 unacknowledged messages caps a batching consumer at a few hundred messages a second; the default
-# queue of 1,000 silently drops the rest while the consumer is away. 0 as "no limit" drops everything in 2.0.16.
+# queue of 1,000 silently drops the rest while the consumer is away. Half of this machine's memory may fill before that.
 max_inflight_messages 20000
-max_queued_messages 10000000
-max_queued_bytes 0
+max_queued_messages {messages}
+max_queued_bytes {size}
 message_size_limit 16777216
 """
 
+#: What a queued message takes in memory beside its payload, generously.
+_OVERHEAD: Final = 500
 #: MQTT 3.1.1 CONNECT of a clean session named by the broker, and the CONNACK that answers it.
 _CONNECT = bytes([0x10, 12, 0, 4]) + b"MQTT" + bytes([4, 2, 0, 10, 0, 0])
 _CONNACK = bytes([0x20, 2, 0, 0])
@@ -56,7 +60,9 @@ class Broker:
         """Start the broker on a loopback port and wait until it answers a CONNECT."""
         own_folder(self._folder, self._user)
         path = self._folder / "mosquitto.conf"
-        write_private(path, CONFIGURATION.format(port=port, folder=self._folder), self._user)
+        quarter = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+        text = CONFIGURATION.format(port=port, folder=self._folder, messages=quarter // _OVERHEAD, size=quarter)
+        write_private(path, text, self._user)
         child = start("mosquitto", [self._program, "-c", path], log=self._log, user=self._user)
         try:
             wait_ready(child, lambda: answers("127.0.0.1", port), 30)
