@@ -14,12 +14,13 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.bench import ingest, page, query, vision
+from tests.bench import ingest, killed_broker, page, query, vision
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "ingest": lambda given: ingest.main(given.only, given.arguments),
     "vision": lambda _: vision.main(),
     "page": lambda _: page.main(),
+    "killed-broker": lambda _: killed_broker.main(),
     "query": lambda given: query.main(given.readings),
 }
 #: What `make bench` runs; the others are asked for by name.
