@@ -59,6 +59,7 @@ class Link:
             keepalive_s=KEEPALIVE_S,
             inflight=settings.ingest_inflight,
             wants_retained=self._wants_retained,
+            queues_retained=settings.broker != "rabbitmq",
         )
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
@@ -104,12 +105,13 @@ class Link:
         self._acks.append((generation, mids))
         self._rouse()
 
-    def listen(self, wanted: Mapping[str, bool], shared: Iterable[str] = ()) -> None:
+    def listen(self, wanted: Mapping[str, bool], shared: Iterable[str] = (), by_name: Iterable[str] = ()) -> None:
         """Also take these topics, and no longer those asked for before.
 
         Args:
             wanted: filters, each with whether its retained message is wanted.
             shared: filters that several processes share, without what is retained.
+            by_name: topics that are taken anyway, whose retained message must be asked for by name.
         """
         names = {**dict.fromkeys(shared, False), **wanted}
         wide = [name for name in names if "+" in name or name.endswith("#")]
@@ -119,7 +121,7 @@ class Link:
             # What another filter brings too would arrive twice.
             if not any(covers(known, name) for known in self._filters.bare)
             and (retained or not any(other != name and covers(other, name) for other in wide))
-        }
+        } | dict.fromkeys(by_name, True)
         if asked != self._wanted:
             self._gone = (self._gone | self._wanted.keys()) - asked.keys()
             self._wanted = asked

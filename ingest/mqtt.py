@@ -150,6 +150,8 @@ class BlockClient(Client):
         wants_retained: topics of which retained messages are delivered. A subscription of MQTT 5 says by itself what is
             wanted; to one of 3.1.1 the broker hands over every retained message each time, although it was received when it
             was sent: those are acknowledged, counted and passed over.
+        queues_retained: what is retained comes out of the session's queue like all else. If not, it has no place in the order of
+            the queue, and does not come again: it is acknowledged, and delivered as if it were of QoS 0.
     """
 
     def __init__(
@@ -161,10 +163,12 @@ class BlockClient(Client):
         keepalive_s: int,
         inflight: int,
         wants_retained: Callable[[bytes], bool] = lambda _topic: False,
+        queues_retained: bool = True,
     ) -> None:
         super().__init__(contact, client_id, clean=False, manual_ack=True, reconnect_on_failure=False)
         self._deliver = deliver
         self._wants_retained = wants_retained
+        self._queues_retained = queues_retained
         self._blocks = Blocks()
         self.connect_async(
             contact.address.host,
@@ -203,6 +207,9 @@ class BlockClient(Client):
                     message = take(first, body)
                     if first & retained and not self._wants_retained(message[0]):
                         self._pass_over(message)
+                    elif first & _RETAIN and not self._queues_retained:
+                        self.acknowledge([message[2]] if message[2] else [])
+                        messages.append((message[0], message[1], 0, False))
                     else:
                         messages.append(message)
                 else:

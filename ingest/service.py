@@ -28,6 +28,7 @@ from ingest.detour import Detour
 from ingest.dialect import GROUP, filters
 from ingest.dialects import all_dialects, standing_filters
 from ingest.dialects.mapped import Mapped
+from ingest.dialects.native import NAME
 from ingest.entries import Entries
 from ingest.errands import Errands
 from ingest.identity import Identity, identity
@@ -46,8 +47,10 @@ from ingest.store import Outcome
 from ioc.errors import IocError
 from ioc.live import Live
 from ioc.mapping import TopicMapping
+from ioc.model import Device
 from ioc.service import Service, utc_now
 from ioc.settings import Settings
+from ioc.topics import build
 
 _INBOX_BYTES: Final = 64 * 1024 * 1024
 #: A batch of large payloads is full at this size.
@@ -119,6 +122,9 @@ class Ingest:
         self._fault: BaseException | None = None
         self._rates = _Rates()
         self._stored = self._rejected = 0
+        #: Topics of announcements asked for by name: RabbitMQ hands nothing retained to a filter with a wildcard, so that
+        #: a device which announced itself before this session began is not known when it speaks.
+        self._asked: set[str] = set()
         service.figures = self.figures
 
     def run(self) -> None:
@@ -215,6 +221,7 @@ class Ingest:
     def _recall(self) -> None:
         """Take up what was known when the last process ended, before the first message comes."""
         self._intake.kinds.update(self._committer.registry.kinds())
+        self._ask(self._committer.registry.devices.values())
         self._entries.seen = self._committer.audited
         messages = [(topic.encode(), payload, 0, True) for topic, payload in self._committer.context]
         self._decoder.decode(Block(0, utc_now(), messages, 0))
@@ -231,7 +238,20 @@ class Ingest:
 
     def _listen(self) -> None:
         """Take the topics that dialects were told of, by what the first process alone reads, and those that are mapped."""
-        self._link.listen(self._intake.wanted if self._is_first else {}, self._mapped.wanted)
+        self._link.listen(self._intake.wanted if self._is_first else {}, self._mapped.wanted, self._asked)
+
+    def _ask(self, devices: Iterable[Device]) -> None:
+        """Ask those that have not introduced themselves who they are, where the broker needs to be asked by name."""
+        if self._settings.broker != "rabbitmq":
+            return
+        native = {device.id: bool(device.kind) for device in devices if device.dialect == NAME}
+        known = {build(key, "announce") for key, is_known in native.items() if is_known}
+        unknown = {build(key, "announce") for key, is_known in native.items() if not is_known}
+        asked = (self._asked - known) | unknown
+        if asked != self._asked:
+            with self._changed:
+                self._asked = asked
+                self._listen()
 
     def _decode(self) -> None:
         while True:
@@ -283,6 +303,7 @@ class Ingest:
                 self._acknowledge(generation, mids)
         for message in batch.outgoing:
             self._link.publish(message)
+        self._ask(outcome.devices)
         self._replays.done(batch.fed)
         self._stored += outcome.stored
         self._rejected += sum(outcome.rejected.values())
