@@ -33,9 +33,8 @@ from ioc.service import Service, backoff, utc_now
 
 #: After a key came twice, batches are stored the careful way for so long.
 _CAREFUL_S: Final = 5.0
-#: A commit that takes longer is said to be lost; after the second time its connection is given up, and it is tried on another.
+#: A commit that takes longer is said to be lost; after `ingest_hang_up_s` its connection is given up, and it is tried on another.
 _SILENT_S: Final = 5.0
-_HANG_UP_S: Final = 45.0
 _END_LEFT: Final = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND application_name = 'ioc-ingest'"
     " AND usename = current_user AND backend_start < now() - make_interval(secs => %s)"
@@ -63,6 +62,7 @@ class Committer:
         self._follow_at = 0.0
         #: When the statement under way was begun, by the monotonic clock; None while there is none.
         self._asked_at: float | None = None
+        self._hang_up_s = service.settings.ingest_hang_up_s
         #: The server's process behind a connection that was hung up, which may hold locks still.
         self._left: int | None = None
         self.registry = Registry()
@@ -142,7 +142,7 @@ class Committer:
         waited = time.monotonic() - asked_at
         if waited > _SILENT_S:
             self._service.degrade("timescaledb", f"no answer for {waited:.0f} s")
-        if waited > _HANG_UP_S and connection is not None and not connection.closed:
+        if waited > self._hang_up_s and connection is not None and not connection.closed:
             self._left = connection.info.backend_pid
             with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as wire:
                 wire.shutdown(socket.SHUT_RDWR)
@@ -213,7 +213,7 @@ class Committer:
             with translated():
                 self._edition = edition(self._connection)
                 if self._left is not None:
-                    self._connection.execute(_END_LEFT, (self._left, _HANG_UP_S))
+                    self._connection.execute(_END_LEFT, (self._left, self._hang_up_s))
                     self._left = None
         return self._connection
 

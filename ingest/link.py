@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import select
 import socket
@@ -21,13 +22,12 @@ from ingest.dialect import Filters
 from ingest.inbox import Inbox
 from ingest.message import OVERHEAD, Block, Outgoing, Raw
 from ingest.metrics import RECEIVED, RECONNECTS
-from ingest.mqtt import BlockClient
+from ingest.mqtt import BLOCK, BlockClient
 from ingest.outbox import Done, Outbox, forget
 from ioc.mqtt import V5, Contact
 from ioc.service import Service, backoff, utc_now
 from ioc.topics import covers
 
-KEEPALIVE_S: Final = 20
 #: Every connection has a number of its own, also beside those of earlier processes, so that an acknowledgement finds the one it
 #: belongs to, and what is noted of it is known as its own (`ingest.order`).
 _GENERATIONS: Final = count(1 + secrets.randbits(62))
@@ -36,6 +36,8 @@ _FULL_POLL_S: Final = 0.01
 _BREATH_S: Final = 0.002
 #: A lost peer must not be waited for longer than this when it leaves no word.
 _CONNACK_S: Final = 10.0
+#: So long the broker may take to read our last words.
+_GOODBYE_S: Final = 3.0
 #: Topic filters in one SUBSCRIBE; brokers bound the size of a packet.
 _MOST_FILTERS: Final = 500
 
@@ -52,11 +54,12 @@ class Link:
         settings = service.settings
         self._service = service
         self._inbox = inbox
+        self._keepalive_s = settings.mqtt_keepalive_s
         self._client = BlockClient(
             Contact.of(settings),
             client_id,
             self._on_block,
-            keepalive_s=KEEPALIVE_S,
+            keepalive_s=settings.mqtt_keepalive_s,
             inflight=settings.ingest_inflight,
             wants_retained=self._wants_retained,
             queues_retained=settings.broker != "rabbitmq",
@@ -175,9 +178,7 @@ class Link:
             now = time.monotonic()
             if self._ending.is_set() or self._is_left(now):
                 self._ending.set()
-                self._send_acks()
-                client.disconnect()
-                client.loop_write()
+                self._say_goodbye()
                 return
             if not self._connected and now - began > _CONNACK_S:
                 raise TimeoutError(f"the broker did not answer CONNECT within {_CONNACK_S:g} s")
@@ -202,9 +203,26 @@ class Link:
                 client.loop_misc()
             else:
                 paused = paused or now
-                if now - max(paused, pinged) > KEEPALIVE_S / 2:
+                if now - max(paused, pinged) > self._keepalive_s / 2:
                     pinged = now
                     client.keep_alive()
+
+    def _say_goodbye(self) -> None:
+        """Acknowledge what is committed, and leave when the broker has read that.
+
+        Closing a socket in which messages lie unread resets the connection, and what was sent last is thrown away over there.
+        """
+        self._send_acks()
+        until = time.monotonic() + _GOODBYE_S
+        sock: Any = self._client.socket()
+        with socket.socket(fileno=os.dup(sock.fileno())) as wire, suppress(OSError):
+            self._client.disconnect()
+            while self._client.want_write() and time.monotonic() < until:
+                select.select([], [wire], [], 0.1)
+                self._client.loop_write()
+            wire.settimeout(_GOODBYE_S)
+            while time.monotonic() < until and wire.recv(BLOCK):
+                pass
 
     def _read(self) -> None:
         client = self._client

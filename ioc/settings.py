@@ -46,6 +46,13 @@ class Settings(BaseSettings):
         description="MQTT version spoken with the broker; auto = 5, and 3.1.1 where the broker does not know 5."
         " 3.1.1 has no shared subscriptions (ingest_group): some brokers have them all the same.",
     )
+    mqtt_keepalive_s: int = Field(
+        20,
+        ge=2,
+        le=600,
+        description="A broker that says nothing for twice as long is given up by ingest; it gives ingest up after 1.5 times as"
+        " long. Of several processes one that hangs is ended after 15 s: keep it above that.",
+    )
     redis_url: str = Field("", description="redis:// or unix:// URL of a real Redis; empty = the embedded one.")
     language: Literal["vi", "en"] = Field("vi", description="Language of a page that names none.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
@@ -74,6 +81,11 @@ class Settings(BaseSettings):
     )
     ingest_client_id: str = Field(
         "", description="MQTT client id, the same over restarts; empty = ioc-ingest-<host>-<lowest free number>."
+    )
+    ingest_hang_up_s: float = Field(
+        45.0,
+        ge=1,
+        description="A database that gives no answer to a commit for so long is asked again over a new connection.",
     )
     ingest_spool_mb: int = Field(
         0,

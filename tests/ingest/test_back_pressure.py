@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ingest import link, service
+from ingest import service
 from ingest.identity import Identity
 from ingest.inbox import Inbox
 from ingest.message import Block
@@ -55,7 +55,7 @@ def test_stopped_database_stops_the_reading(
     """Memory stays bounded while the database stands still, the broker is kept awake, and everything is stored in the end."""
     monkeypatch.setattr(service, "_INBOX_BYTES", 60_000)
     monkeypatch.setattr(service, "_BATCH_BYTES", 30_000)
-    monkeypatch.setattr(link, "KEEPALIVE_S", 2)
+    settings = settings.model_copy(update={"mqtt_keepalive_s": 2})
     padding = "x" * 2000
     messages = [
         (f"ioc/{topic}/telemetry", f'{{"ts":{now_ms() + n},"values":{{"pm25":1}},"x":"{padding}"}}'.encode())
