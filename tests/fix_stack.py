@@ -3,7 +3,7 @@
 * `stack` (session): the whole embedded stack in a temporary folder
 * `db` (module): a fresh, migrated database: `.url`, `.connect()`
 * `broker` (module): a Mosquitto of its own: `.url`, `.host`, `.port`, `.kill()`, `.start()`
-* `cache` (module): a Redis of its own: `.url`, `.kill()`, `.start()`
+* `cache` (module): a Redis of its own: `.url`, `.kill()`, `.start()`, `.pause()`, `.resume()`
 * `live` (module): an `ioc.live.Live` on it
 * `settings` (module): `Settings` that point at all three
 * `environment` (module): the same as the environment of a service started as a process
@@ -110,6 +110,16 @@ class CacheServer:
         """SIGKILL it."""
         if self.child is not None:
             self.child.kill()
+
+    def pause(self) -> None:
+        """SIGSTOP it."""
+        assert self.child is not None
+        self.child.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT it."""
+        assert self.child is not None
+        self.child.process.send_signal(signal.SIGCONT)
 
 
 @pytest.fixture(scope="session")

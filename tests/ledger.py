@@ -14,6 +14,7 @@ from ioc.db.pool import Connection, edition
 from ioc.db.upkeep import roll_hours
 from ioc.model import Quality
 from tests.flood import Flood
+from tests.soak import FACTOR
 
 HOUR_MS = 3_600_000
 
@@ -54,8 +55,9 @@ class Ledger:
         """A stream of every kind.
 
         Of every hundred messages one is poison, one has a wrong clock, two are states; a tenth of the readings is hours late, so
-        that finished hours change.
+        that finished hours change. In a soak it is several times as long.
         """
+        number *= FACTOR
         ledger, chance = cls(name), random.Random(seed)
         base = round(time.time() * 1000) - number
         for index in range(number):
