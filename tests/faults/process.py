@@ -90,6 +90,10 @@ class IngestProcess:
         """Wait until it says that it holds so many messages which it has not acknowledged."""
         eventually(lambda: (beat := self.beat(live)) and beat.figures["inflight"] >= number, within_s=within_s)
 
+    def wait_idle(self, live: Live) -> None:
+        """Wait until it holds nothing that it has not acknowledged."""
+        eventually(lambda: (beat := self.beat(live)) and beat.figures["inflight"] == 0 and beat.figures["queue"] == 0)
+
     def said(self, event: str, **fields: str) -> list[dict[str, Any]]:
         """Its log entries of an event; of each named field the text is contained."""
         lines = [line for line in self.log.read_text("utf-8", "replace").splitlines() if line.startswith("{")]

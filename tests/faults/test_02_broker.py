@@ -6,7 +6,6 @@ from ioc.db.pool import Connection
 from ioc.live import Live
 from tests.faults.conftest import Publish, Spawn
 from tests.faults.gate import Gates, Place
-from tests.fix_ingest import eventually
 from tests.fix_stack import BrokerServer, Database
 from tests.ledger import Ledger
 
@@ -61,7 +60,7 @@ def test_killed_with_its_last_save_behind(
         load.wait_published()
         broker.save()
     load.finish(db)
-    eventually(lambda: (beat := process.beat(live)) and beat.figures["inflight"] == 0)
+    process.wait_idle(live)
     broker.kill()
     process.wait_degraded(live, "mqtt")
     broker.start()
