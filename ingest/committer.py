@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ import msgspec
 import psycopg
 
 from ingest.batch import Batch
+from ingest.claim import Claim, TakenError
 from ingest.delivery import forget_spooled
 from ingest.faults import is_of_the_rows, sift
 from ingest.metrics import COMMITS, DUPLICATES, LATENCY, QUARANTINED, RETRIES, STORED
@@ -35,10 +37,6 @@ from ioc.service import Service, backoff, utc_now
 _CAREFUL_S: Final = 5.0
 #: A commit that takes longer is said to be lost; after `ingest_hang_up_s` its connection is given up, and it is tried on another.
 _SILENT_S: Final = 5.0
-_END_LEFT: Final = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND application_name = 'ioc-ingest'"
-    " AND usename = current_user AND backend_start < now() - make_interval(secs => %s)"
-)
 #: Of several processes each looks this often what the others wrote, this far back.
 _FOLLOW_S: Final = 1.0
 _FOLLOW_BACK: Final = timedelta(minutes=1)
@@ -52,8 +50,9 @@ PATIENCE_S: Final = 8.0
 class Committer:
     """Holds the one writing connection; used by one thread at a time."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, client: str) -> None:
         self._service = service
+        self._claim = Claim(client)
         self._connection: Connection | None = None
         self._edition: Edition = "apache"
         self._stop_at: float | None = None
@@ -63,8 +62,8 @@ class Committer:
         #: When the statement under way was begun, by the monotonic clock; None while there is none.
         self._asked_at: float | None = None
         self._hang_up_s = service.settings.ingest_hang_up_s
-        #: The server's process behind a connection that was hung up, which may hold locks still.
-        self._left: int | None = None
+        #: Set once nobody else is known to commit under our client id: until then its session is not ours to take.
+        self.unclaimed = threading.Event()
         self.registry = Registry()
         #: Since when the database is waited for, by the monotonic clock; None while it is not.
         self.waiting_since: float | None = time.monotonic()
@@ -77,13 +76,16 @@ class Committer:
         self.once_listened: set[str] = set()
 
     def open(self) -> bool:
-        """Wait for the database and read the devices; False when told to stop before it came."""
+        """Wait for the database and read the devices; False when told to stop before it came.
+
+        Raises:
+            TakenError: another process commits under our client id, and its session is ours already.
+        """
         waits = backoff()
         while not self._service.stopping.is_set():
             try:
                 connection = self._connected()
                 with translated():
-                    _require_schema(connection)
                     with connection.transaction():
                         recover_sights(connection)
                     # Before the devices: what is entered in between is then looked at twice, not never.
@@ -92,17 +94,31 @@ class Committer:
                     self.context = all_context(connection)
                     self.mappings = all_mappings(connection)
                     self.once_listened = once_listened(connection)
+            except TakenError as error:
+                if self.unclaimed.is_set():
+                    raise
+                self._service.recover("timescaledb")
+                self._service.degrade("client id", error)
+                self.close()
+                self._service.stopping.wait(next(waits))
             except StorageError as error:
+                self.unclaimed.set()
                 self._lost(error)
                 self._service.stopping.wait(next(waits))
             else:
+                self.unclaimed.set()
                 self._service.recover("timescaledb")
+                self._service.recover("client id")
                 self.waiting_since = None
                 return True
         return False
 
     def commit(self, batch: Batch, sights: Sequence[Sight]) -> Outcome | None:
-        """Commit a batch; returns only when that is done, or None when the service stops and the database stays away."""
+        """Commit a batch; returns only when that is done, or None when the service stops and the database stays away.
+
+        Raises:
+            TakenError: while the database was away, another process began to commit under our client id.
+        """
         waits = backoff(0.05, 3.0)
         began = self.waiting_since = time.monotonic()
         attempt = Attempt()
@@ -113,6 +129,8 @@ class Committer:
                 if (outcome := self._came_through(attempt)) is None:
                     attempt = Attempt()
                     outcome = self._write(batch, sights, attempt)
+            except TakenError:
+                raise
             except (psycopg.Error, StorageError) as error:
                 self._asked_at = None
                 self._lost(error)
@@ -130,6 +148,27 @@ class Committer:
                 return None
             time.sleep(next(waits))
 
+    def stay(self) -> None:
+        """Nothing is to be committed: see that the database is there, and our claim.
+
+        Raises:
+            TakenError: as in `commit`.
+        """
+        self._asked_at = began = time.monotonic()
+        try:
+            with translated():
+                self._connected().execute("SELECT")
+        except TakenError:
+            raise
+        except StorageError as error:
+            self.waiting_since = self.waiting_since or began
+            self._lost(error)
+        else:
+            self.waiting_since = None
+            self._service.recover("timescaledb")
+        finally:
+            self._asked_at = None
+
     def look(self) -> None:
         """Say that the database gives no answer, and hang up in the end; called from another thread, every second or so.
 
@@ -143,7 +182,6 @@ class Committer:
         if waited > _SILENT_S:
             self._service.degrade("timescaledb", f"no answer for {waited:.0f} s")
         if waited > self._hang_up_s and connection is not None and not connection.closed:
-            self._left = connection.info.backend_pid
             with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as wire:
                 wire.shutdown(socket.SHUT_RDWR)
 
@@ -211,10 +249,9 @@ class Committer:
             self._connection = connect(self._service.settings.require("database_url"), name="ioc-ingest")
             self._connection.autocommit = True
             with translated():
+                _require_schema(self._connection)
+                self._claim.take(self._connection)
                 self._edition = edition(self._connection)
-                if self._left is not None:
-                    self._connection.execute(_END_LEFT, (self._left, self._hang_up_s))
-                    self._left = None
         return self._connection
 
     def _lost(self, error: Exception) -> None:

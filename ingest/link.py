@@ -36,6 +36,8 @@ _FULL_POLL_S: Final = 0.01
 _BREATH_S: Final = 0.002
 #: A lost peer must not be waited for longer than this when it leaves no word.
 _CONNACK_S: Final = 10.0
+#: After so many connections that ended soon it is asked why.
+_OFTEN: Final = 2
 #: So long the broker may take to read our last words.
 _GOODBYE_S: Final = 3.0
 #: Topic filters in one SUBSCRIBE; brokers bound the size of a packet.
@@ -85,6 +87,8 @@ class Link:
         self._connected = False
         self._acks: deque[tuple[int, Sequence[int]]] = deque()
         self._unacknowledged = 0
+        #: How many connections ended soon, one after the other.
+        self._short = 0
         self._read_at = 0.0
         self._reading = threading.Event()
         self._reading.set()
@@ -161,7 +165,9 @@ class Link:
                 self._client.reconnect()
                 began = time.monotonic()
                 self._serve()
+                self._short += 1
                 if time.monotonic() - began > _CONNACK_S:
+                    self._short = 0
                     waits = backoff()
             except (OSError, ValueError) as error:
                 self._service.degrade("mqtt", error)
@@ -339,7 +345,8 @@ class Link:
         self._connected = False
         self._unacknowledged = 0
         if not self._ending.is_set():
-            self._service.degrade("mqtt", f"disconnected: {reason}")
+            often = f": does another client connect as {self._client_id}?" if self._short >= _OFTEN else ""
+            self._service.degrade("mqtt", f"disconnected: {reason}{often}")
 
     def _socket_options(self) -> None:
         """Notice a peer that vanished, also while we only send."""

@@ -88,7 +88,7 @@ class Ingest:
         self._link = Link(service, who.client, arriving, wanted)
         self._links = [self._link]
         self._leftovers = Leftovers(service, arriving, wanted, processes, self._links)
-        self._committer = Committer(service)
+        self._committer = Committer(service, who.client)
         self._publisher = Publisher(service, live)
         self._sights = Sights()
         self._intake = Intake(
@@ -136,16 +136,16 @@ class Ingest:
         if self._detour is None and not self._open():
             return
         works = {
-            "network": self._link.run,
+            "network": self._unclaimed(self._link.run),
             "decode": self._decode,
             "commit": self._commit,
             "publish": self._publisher.run,
-            "errands": self._errands.run,
+            "errands": self._unclaimed(self._errands.run),
         }
         if self._detour is not None:
             works["spool"] = self._detour.run
         if self._is_first:
-            works["leftovers"] = self._leftovers.run
+            works["leftovers"] = self._unclaimed(self._leftovers.run)
         threads = {
             name: threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
             for name, work in works.items()
@@ -209,6 +209,17 @@ class Ingest:
             with self._changed:
                 self._decoded = True
                 self._changed.notify_all()
+
+    def _unclaimed(self, work: Callable[[], None]) -> Callable[[], None]:
+        """What is done only where no other process is known to work under our client id."""
+
+        def begin() -> None:
+            while not self._committer.unclaimed.wait(_IDLE_S):
+                if self._service.stopping.is_set():
+                    return
+            work()
+
+        return begin
 
     def _open(self) -> bool:
         """Wait for the database, and take up what it knows; False when told to stop before it came."""
@@ -292,6 +303,8 @@ class Ingest:
                     return
                 self._sights.done(sights)
                 self._committed(batch, outcome)
+            elif not ended:
+                self._committer.stay()
             if ended:
                 return
 

@@ -14,8 +14,12 @@ from ioc.errors import StorageError
 Connection = psycopg.Connection[tuple[Any, ...]]
 Edition = Literal["apache", "community"]
 
-#: A lock that outlasts this is a fault to survive, not to wait for; the caller tries again.
-_OPTIONS = "-c timezone=UTC -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+#: A lock that outlasts this is a fault to survive, not to wait for; the caller tries again. A client that vanished without a word
+#: must not keep its locks for the two hours that are the server's default.
+_OPTIONS = (
+    "-c timezone=UTC -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+    " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout=20000"
+)
 
 
 def connect(url: str, *, name: str = "ioc", timeout_s: int = 5) -> Connection:

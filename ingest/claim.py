@@ -1,0 +1,85 @@
+"""One process at a time commits what comes to a client id: a lock in the database that ends with the connection that commits.
+
+A broker hands the session of a client id to whoever connected last. Two processes under one id would take it from each other
+without end, and each would commit messages that the other one has in hand too. So the second one stands by, and takes over when
+the first one is gone.
+"""
+
+from __future__ import annotations
+
+import secrets
+import zlib
+from datetime import datetime
+from typing import Final
+
+import psycopg
+
+from ioc.db.pool import Connection
+from ioc.errors import StorageError
+
+#: Any number of our own, beside which the lock's second number says which client id.
+_LOCK: Final = 0x6963_6964
+#: A process that has just ended is waited for.
+_WAIT: Final = "SET LOCAL lock_timeout = '2s'"
+_HOLDER: Final = (
+    "SELECT pid, backend_start, host(client_addr) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+    " WHERE locktype = 'advisory' AND granted AND classid = %s::oid AND objid = %s::oid AND objsubid = 2"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+_OURSELVES: Final = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+_END: Final = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start = %s"
+
+
+#: Who had the lock last is noted among the deliveries, where no packet has the id 0.
+_SIGNED_BY_ANOTHER: Final = "SELECT true FROM delivery WHERE client = %s AND mid = 0 AND digest <> %s"
+_SIGN: Final = (
+    "INSERT INTO delivery (client, mid, digest) VALUES (%s, 0, %s)"
+    " ON CONFLICT (client, mid) DO UPDATE SET digest = excluded.digest"
+)
+
+
+class TakenError(StorageError):
+    """Another process commits under this client id."""
+
+
+class Claim:
+    """Taken for one connection after the other; used by one thread at a time."""
+
+    def __init__(self, client: str) -> None:
+        self._client = client
+        self._key = zlib.crc32(client.encode()) & 0x7FFF_FFFF
+        self._signature = secrets.token_bytes(16)
+        #: The server's process behind our last connection, and when it began: it may hold the lock still.
+        self._last: tuple[int, datetime] | None = None
+
+    def take(self, connection: Connection) -> None:
+        """Take the lock for this connection. What is left on the server of the one before is ended.
+
+        Raises:
+            TakenError: another process has it, or had it since we had it last.
+            StorageError: what is left of our last connection has it still.
+            psycopg.Error: the server is away.
+        """
+        if self._last is not None:
+            connection.execute(_END, self._last)
+        try:
+            with connection.transaction():
+                connection.execute(_WAIT)
+                connection.execute("SELECT pg_advisory_lock(%s, %s)", (_LOCK, self._key))
+        except psycopg.errors.LockNotAvailable as error:
+            holder = connection.execute(_HOLDER, (_LOCK, self._key)).fetchone()
+            if holder is None or holder[:2] == self._last:
+                raise StorageError("what is left of our last connection is being ended") from error
+            raise TakenError(
+                f"another ingest runs as {self._client} (from {holder[2] or 'this machine'}, since {holder[1]:%Y-%m-%d %H:%M}"
+                " UTC); this one stands by: end one of them, or give each an ingest_client_id of its own"
+            ) from error
+        if (
+            self._last is not None
+            and connection.execute(_SIGNED_BY_ANOTHER, (self._client, self._signature)).fetchone()
+        ):
+            raise TakenError(f"another ingest ran as {self._client} while we had no connection, and has our messages")
+        connection.execute(_SIGN, (self._client, self._signature))
+        row = connection.execute(_OURSELVES).fetchone()
+        assert row is not None
+        self._last = row[0], row[1]

@@ -1,0 +1,40 @@
+"""A broker that keeps little."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ioc.stack.accounts import account, own_folder, write_private
+from ioc.stack.broker import answers
+from ioc.stack.embedded import free_port
+from ioc.stack.home import Home
+from ioc.stack.process import Child, find, start, wait_ready
+
+#: What it keeps for a session, as Mosquitto's default is a thousand; and what it hands out beside.
+HELD: Final = 2000
+INFLIGHT: Final = 200
+_CONFIGURATION: Final = f"""\
+listener {{port}} 127.0.0.1
+allow_anonymous true
+max_inflight_messages {INFLIGHT}
+max_queued_messages {HELD}
+message_size_limit 2000000
+sys_interval 1
+"""
+
+
+class ForgetfulBroker:
+    """A Mosquitto that drops without a word what is more than it keeps."""
+
+    host = "127.0.0.1"
+
+    def __init__(self, home: Home) -> None:
+        home.make()
+        user = account("mosquitto", "mosquitto")
+        folder = own_folder(home.state / "mosquitto", user)
+        self.port = free_port()
+        self.url = f"mqtt://127.0.0.1:{self.port}"
+        write_private(folder / "mosquitto.conf", _CONFIGURATION.format(port=self.port), user)
+        argv = [find("mosquitto", "mosquitto"), "-c", folder / "mosquitto.conf"]
+        self.child: Child = start("mosquitto", argv, log=home.log / "mosquitto.log", user=user)
+        wait_ready(self.child, lambda: answers(self.host, self.port), 30)
