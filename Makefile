@@ -8,7 +8,7 @@ SETUP = @$(if $(PYTHON),$(PYTHON) -m ioc.stack.bootstrap,echo "Python 3.11 or la
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench bench-query shots lock clean
+.PHONY: help setup demo up test check soak bench bench-query shots lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-11s %s\n' "$$name" "$$what"; done
@@ -32,6 +32,10 @@ check: ## ruff, mypy (strict) and the import contracts
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
 	$(VENV)/lint-imports
+
+soak: ## every fault at length, then faults at random under load: make soak SOAK=minutes, an hour if not said
+	$(SETUP) test
+	SOAK=$(or $(SOAK),60) $(VENV)/python -m pytest tests/faults --timeout 3600 --durations 10
 
 bench: ## measure ingest, vision and publish-to-page, each beside its peer
 	$(SETUP) test
