@@ -33,7 +33,9 @@ persistent_client_expiration 14d
 max_inflight_messages 20000
 max_queued_messages {messages}
 max_queued_bytes {size}
-message_size_limit 16777216
+
+# Larger packets end their sender's connection; message_size_limit would drop them and acknowledge them all the same.
+max_packet_size 16777216
 """
 
 #: What a queued message takes in memory beside its payload, generously.

@@ -18,7 +18,7 @@ listener {{port}} 127.0.0.1
 allow_anonymous true
 max_inflight_messages {INFLIGHT}
 max_queued_messages {HELD}
-message_size_limit 2000000
+max_packet_size 2000000
 sys_interval 1
 """
 
