@@ -11,7 +11,7 @@ from ingest.dialects.chirpstack import Chirpstack
 from ingest.dialects.native import Native
 from ioc.catalog import KINDS
 from ioc.i18n import translator
-from tests.decoding import NOW_MS, Decoding
+from tests.decoding import NOW_MS, Ear
 
 VI, EN = translator("vi"), translator("en")
 LORA = {"devEui": "70b3d57ed0061a01", "applicationId": "a", "deviceProfileName": "Parking"}
@@ -39,7 +39,7 @@ LORA = {"devEui": "70b3d57ed0061a01", "applicationId": "a", "deviceProfileName":
 def test_what_ingest_says_is_said_in_vietnamese(topic: str, payload: object, said: str) -> None:
     """The sentences are those that ingest writes today; in English they are read as they were written."""
     dialect = Chirpstack() if topic.startswith("application") else Native(frozenset({"lora"}))
-    (rejected,) = Decoding(dialect, {"lamp": "streetlight"}).say(topic, payload).rejected
+    (rejected,) = Ear(dialect, kinds={"lamp": "streetlight"}).hear(topic, payload).rejected
     assert said in detail_in_words(rejected.detail, VI), rejected.detail
     english = detail_in_words(rejected.detail, EN)
     assert english == rejected.detail or KINDS["streetlight"].label.en in english

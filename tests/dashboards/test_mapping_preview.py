@@ -167,7 +167,7 @@ def test_preview_says_what_would_be_stored(connection: Connection) -> None:
     assert devices == [("map.bed-3", ""), ("map.bed-2", ""), ("map.bed-2", ""), ("map.bed-1", "Luống 1")]
     assert found.tried[1].values == ["Nhiệt độ 24,5 °C", "Độ ẩm 61 %"]
     assert found.tried[1].faults == ["Đại lượng lạ: 'fw': ánh xạ không nêu giá trị này"]
-    assert [fault.partition(":")[0] for fault in found.tried[0].faults] == ["range", "measure"]
+    assert [fault.partition(":")[0] for fault in found.tried[0].faults] == ["Ngoài khoảng", "Đại lượng lạ"]
 
 
 def test_preview_suggests_and_goes_on_with_what_listens(connection: Connection) -> None:

@@ -24,9 +24,10 @@ from ioc.db.pool import Connection
 from ioc.errors import CommandError, RejectedError
 from ioc.model import Answer
 from ioc.model import Device as Registered
+from tests.decoding import RECEIVED, Ear, make_device, reasons, sample, states
 from tests.fix_ingest import Device, eventually
 from tests.fix_stack import Database
-from tests.ingest.said import RECEIVED, Listener, check_sane, hostile, reasons, registered_device, sample, states
+from tests.ingest.hostile import check_sane, hostile
 
 LAMP, GAUGE, BIN = (f"lora.70b3d57ed0061a0{n}" for n in (1, 2, 3))
 APPLICATION = "6a1f6c2e-7f0a-4b8e-9a55-0d3c1b2a4f10"
@@ -37,7 +38,7 @@ both = pytest.mark.parametrize("printed", ["full", "terse"])
 
 def said(name: str, printed: Printed = "full") -> tuple[str, dict[str, Any]]:
     """Topic and payload of a sample, as a newer or an older ChirpStack prints it."""
-    payload = sample("chirpstack", name)[printed]
+    payload = sample(f"chirpstack/{name}.json")[printed]
     event = {"nack": "ack", "txack": "txack", "ack": "ack"}.get(name, name.partition("_")[0])
     return f"application/{APPLICATION}/device/{payload['deviceInfo']['devEui']}/event/{event}", payload
 
@@ -53,7 +54,7 @@ def at(second: int) -> datetime:
 @both
 def test_uplink_of_a_lamp(printed: Printed) -> None:
     """Decoded values are stored under the catalogue's names and units, nested ones by their last name."""
-    batch = Listener(Chirpstack()).hear(*said("up_lamp", printed))
+    batch = Ear(Chirpstack()).hear(*said("up_lamp", printed))
     assert values(batch) == {
         "powerConsumption": 41.5,
         "illuminanceLevel": 0.6,
@@ -78,7 +79,7 @@ def test_uplink_of_a_lamp(printed: Printed) -> None:
 @both
 def test_uplink_of_a_gauge(printed: Printed) -> None:
     """The best signal is stored of a kind that reports it; values whose names are not alone wait in quarantine."""
-    batch = Listener(Chirpstack()).hear(*said("up_gauge", printed))
+    batch = Ear(Chirpstack()).hear(*said("up_gauge", printed))
     assert values(batch) == {"waterLevel": 1.12, "batteryLevel": 0.88, "rssi": -87.0}
     assert reasons(batch) == ["measure"]
     assert "sensors.a.echo" in batch.rejected[0].detail
@@ -90,7 +91,7 @@ def test_uplink_with_two_of_one_name() -> None:
     """Of two temperatures in different places neither is taken for the device's."""
     topic, payload = said("up_gauge")
     payload["object"] = {"inside": {"temperature": 40}, "outside": {"temperature": 30}}
-    batch = Listener(Chirpstack()).hear(topic, payload)
+    batch = Ear(Chirpstack()).hear(topic, payload)
     assert set(values(batch)) == {"rssi"}
     assert reasons(batch) == ["measure"]
 
@@ -98,7 +99,7 @@ def test_uplink_with_two_of_one_name() -> None:
 @both
 def test_uplink_nobody_decoded(printed: Printed) -> None:
     """Without a codec the bytes wait in quarantine, with what is to be done; the signal is known all the same."""
-    batch = Listener(Chirpstack()).hear(*said("up_without_codec", printed))
+    batch = Ear(Chirpstack()).hear(*said("up_without_codec", printed))
     (rejected,) = batch.rejected
     assert (rejected.reason, rejected.client, rejected.dialect) == ("measure", BIN, "chirpstack")
     assert rejected.detail == (
@@ -112,7 +113,7 @@ def test_uplink_nobody_decoded(printed: Printed) -> None:
 @both
 def test_uplink_without_data(printed: Printed) -> None:
     """An uplink that only keeps the link alive lacks no codec."""
-    batch = Listener(Chirpstack()).hear(*said("up_empty", printed))
+    batch = Ear(Chirpstack()).hear(*said("up_empty", printed))
     assert not batch.rejected
     assert batch.seen[BIN].fresh == at(15)
 
@@ -121,7 +122,7 @@ def test_uplink_without_data(printed: Printed) -> None:
 def test_uplink_with_no_object(object_: Any, reason: str) -> None:
     """`object` may be null, which is none; another shape is a fault of itself."""
     topic, payload = said("up_without_codec")
-    batch = Listener(Chirpstack()).hear(topic, payload | {"object": object_})
+    batch = Ear(Chirpstack()).hear(topic, payload | {"object": object_})
     assert reasons(batch) == [reason]
     assert values(batch) == {"rssi": -87.0}
 
@@ -129,7 +130,7 @@ def test_uplink_with_no_object(object_: Any, reason: str) -> None:
 @both
 def test_status(printed: Printed) -> None:
     """A battery level is per cent; a device on the mains, or that cannot tell, has none."""
-    listener = Listener(Chirpstack())
+    listener = Ear(Chirpstack())
     batch = listener.hear(*said("status", printed))
     assert values(batch) == {"batteryLevel": pytest.approx(0.883)}
     assert [one.time for one in batch.readings] == [at(20)]
@@ -147,7 +148,7 @@ def test_status(printed: Printed) -> None:
 def test_status_levels(level: Any, stored: dict[str, float], reason: list[str]) -> None:
     """255 is the word of LoRaWAN for no level; what is no percentage is quarantined."""
     topic, payload = said("status")
-    batch = Listener(Chirpstack()).hear(topic, payload | {"batteryLevel": level})
+    batch = Ear(Chirpstack()).hear(topic, payload | {"batteryLevel": level})
     assert values(batch) == stored
     assert reasons(batch) == reason
 
@@ -155,7 +156,7 @@ def test_status_levels(level: Any, stored: dict[str, float], reason: list[str]) 
 @both
 def test_join(printed: Printed) -> None:
     """A device that joins is online, and an event tells of it."""
-    batch = Listener(Chirpstack()).hear(*said("join", printed))
+    batch = Ear(Chirpstack()).hear(*said("join", printed))
     assert [(one.kind, one.source, one.time) for one in batch.events] == [("joined", "00189440", at(1))]
     assert states(batch) == [(GAUGE, "online")]
     assert not batch.undated
@@ -164,7 +165,7 @@ def test_join(printed: Printed) -> None:
 @both
 def test_log(printed: Printed) -> None:
     """An error of the network server is a fault of the device, and no sign that it lives; the rest is left out."""
-    listener = Listener(Chirpstack())
+    listener = Ear(Chirpstack())
     batch = listener.hear(*said("log_error", printed))
     (event,) = batch.events
     assert (event.kind, event.source, event.time) == ("fault", "UPLINK_MIC", at(30))
@@ -182,7 +183,7 @@ def test_log(printed: Printed) -> None:
 @both
 def test_ack(printed: Printed) -> None:
     """A downlink that arrived shows that the device lives; one that did not is a fault and shows nothing."""
-    listener = Listener(Chirpstack())
+    listener = Ear(Chirpstack())
     batch = listener.hear(*said("ack", printed))
     assert not batch.events
     assert LAMP in batch.seen
@@ -207,7 +208,7 @@ def test_ack(printed: Printed) -> None:
 def test_ack_of_what_is_not_ours(name: str, item: Any) -> None:
     """A downlink of somebody else is no command of ours, whatever became of it."""
     topic, payload = said(name)
-    batch = Listener(Chirpstack()).hear(topic, payload | {"queueItemId": item})
+    batch = Ear(Chirpstack()).hear(topic, payload | {"queueItemId": item})
     assert not batch.answers
     assert not batch.rejected
     assert bool(batch.events) == (name == "nack")
@@ -218,7 +219,7 @@ def test_log_that_a_downlink_is_discarded() -> None:
     topic, payload = said("log_error")
     item = {"queue_item_id": "74687564-7563-2d69-0000-00000000002a", "item_size": "300"}
     why = {"code": "DOWNLINK_PAYLOAD_SIZE", "description": "Queue-item exceeds the max. payload size", "context": item}
-    batch = Listener(Chirpstack()).hear(topic, payload | why)
+    batch = Ear(Chirpstack()).hear(topic, payload | why)
     assert batch.answers == [Answer(GAUGE, 0x2A, False, "Queue-item exceeds the max. payload size", RECEIVED)]
     assert [one.source for one in batch.events] == ["DOWNLINK_PAYLOAD_SIZE"]
     assert not batch.seen
@@ -228,7 +229,7 @@ def test_log_that_a_downlink_is_discarded() -> None:
 @pytest.mark.parametrize("name", ["txack", "location"])
 def test_administrative_events(name: str, printed: Printed) -> None:
     """What gateways did, and where the network guesses that a device is, is not stored."""
-    batch = Listener(Chirpstack()).hear(*said(name, printed))
+    batch = Ear(Chirpstack()).hear(*said(name, printed))
     assert not batch.events
     assert not batch.readings
     assert not batch.rejected
@@ -238,7 +239,7 @@ def test_administrative_events(name: str, printed: Printed) -> None:
 def test_device_that_claims_to_be_another() -> None:
     """Topic and payload must name the same device in the same application."""
     topic, payload = said("up_gauge")
-    listener = Listener(Chirpstack())
+    listener = Ear(Chirpstack())
     for key, name in (("devEui", "70b3d57ed0061a01"), ("applicationId", "other"), ("devEui", None)):
         other = copy.deepcopy(payload)
         other["deviceInfo"][key] = name
@@ -273,7 +274,7 @@ def test_topics_of_nobody(topic: str) -> None:
 
 def lamp(kind: str = "streetlight", **attrs: Any) -> Registered:
     known = {"application": APPLICATION, "devEui": "70b3d57ed0061a01"}
-    return registered_device(LAMP, kind, "chirpstack", **known | attrs)
+    return make_device(LAMP, "chirpstack", kind, **known | attrs)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +336,7 @@ POISON: list[tuple[str, Any, str]] = [
 def test_poison_goes_to_quarantine(payload: Any, reason: str) -> None:
     """What cannot be understood is kept with its reason."""
     topic, _ = said("up_gauge")
-    batch = Listener(Chirpstack()).hear(topic, payload)
+    batch = Ear(Chirpstack()).hear(topic, payload)
     assert reasons(batch) == [reason]
     assert not batch.discovered
 
@@ -344,7 +345,7 @@ def test_poison_goes_to_quarantine(payload: Any, reason: str) -> None:
 def test_bad_time_goes_to_quarantine(event: str) -> None:
     """A time that is none costs the message."""
     topic, payload = said({"up": "up_gauge", "log": "log_error", "ack": "nack"}.get(event, event))
-    batch = Listener(Chirpstack()).hear(topic, payload | {"time": "soon"})
+    batch = Ear(Chirpstack()).hear(topic, payload | {"time": "soon"})
     assert "time" in reasons(batch)
     assert not batch.readings
     assert not batch.events
@@ -372,7 +373,7 @@ def test_decode_anything(event: str, payload: bytes) -> None:
     """No payload raises, with or without the right device in it; what is taken can be stored."""
     _, known = said("up_gauge")
     topic = f"application/{APPLICATION}/device/{known['deviceInfo']['devEui']}/event/{event}"
-    listener = Listener(Chirpstack())
+    listener = Ear(Chirpstack())
     check_sane(listener.hear(topic, payload))
     try:
         more = json.loads(payload)

@@ -21,9 +21,10 @@ from ioc.db.pool import Connection
 from ioc.errors import CommandError
 from ioc.live import Live
 from ioc.model import Quality
+from tests.decoding import RECEIVED, Ear, make_device, reasons, sample, states
 from tests.fix_ingest import Device, Spawn, eventually, wait_beating
 from tests.fix_stack import Database
-from tests.ingest.said import RECEIVED, Listener, check_sane, hostile, reasons, registered_device, sample, states
+from tests.ingest.hostile import check_sane, hostile
 
 CAMERA = "frigate.nga-tu-1"
 
@@ -34,7 +35,7 @@ def stats(**fps: Any) -> dict[str, Any]:
 
 def test_statistics_tell_which_cameras_deliver() -> None:
     """Every camera of the statistics is one, and one without pictures is offline."""
-    batch = Listener(Frigate()).hear("frigate/stats", sample("frigate", "stats"))
+    batch = Ear(Frigate()).hear("frigate/stats", sample("frigate/stats.json"))
     assert states(batch) == [(CAMERA, "online"), ("frigate.cau-sai-gon", "offline")]
     assert batch.states[1].reason == "no pictures (camera_fps 0)"
     found = batch.discovered[CAMERA]
@@ -50,7 +51,7 @@ def test_statistics_tell_which_cameras_deliver() -> None:
 
 def test_status_of_the_stream() -> None:
     """Each word of a stream is the camera's state."""
-    frigate = Listener(Frigate())
+    frigate = Ear(Frigate())
     for word, state in (("online", "online"), ("offline", "offline"), ("disabled", "maintenance")):
         batch = frigate.hear("frigate/nga-tu-1/status/detect", word)
         assert states(batch) == [(CAMERA, state)]
@@ -59,7 +60,7 @@ def test_status_of_the_stream() -> None:
 
 def test_unreachable_camera_stays_offline() -> None:
     """While a camera gives no pictures, a process that was started again does not make it online."""
-    frigate = Listener(Frigate())
+    frigate = Ear(Frigate())
     frigate.hear("frigate/stats", stats(cam=0))
     said = [frigate.hear("frigate/cam/status/detect", word) for word in ("online", "offline", "online")]
     assert [states(batch) for batch in said] == [[("frigate.cam", "offline")]] * 3
@@ -68,7 +69,7 @@ def test_unreachable_camera_stays_offline() -> None:
 
 def test_switched_off_camera_is_not_lost() -> None:
     """A camera that is disabled gives no pictures and is under maintenance; enabled again it is what its stream says."""
-    frigate = Listener(Frigate())
+    frigate = Ear(Frigate())
     frigate.hear("frigate/cam/status/detect", "disabled")
     assert states(frigate.hear("frigate/stats", stats(cam=0))) == [("frigate.cam", "maintenance")]
     assert states(frigate.hear("frigate/cam/status/detect", "online")) == [("frigate.cam", "online")]
@@ -81,7 +82,7 @@ def test_switched_off_camera_is_not_lost() -> None:
 @pytest.mark.parametrize("word", ["offline", "stopped"])
 def test_recorder_takes_its_cameras_along(word: str) -> None:
     """When Frigate is gone all its cameras are, and what their streams said before means nothing afterwards."""
-    frigate = Listener(Frigate())
+    frigate = Ear(Frigate())
     frigate.hear("frigate/stats", stats(a=5, b=5))
     frigate.hear("frigate/a/status/detect", "online")
     batch = frigate.hear("frigate/available", word)
@@ -93,7 +94,7 @@ def test_recorder_takes_its_cameras_along(word: str) -> None:
 
 def test_statistics_prove_that_frigate_runs() -> None:
     """The word that Frigate is back is sent at QoS 0 and may be lost; its statistics say it too."""
-    frigate = Listener(Frigate())
+    frigate = Ear(Frigate())
     frigate.hear("frigate/stats", stats(cam=5))
     frigate.hear("frigate/available", "offline")
     batch = frigate.hear("frigate/stats", stats(cam=5))
@@ -103,14 +104,14 @@ def test_statistics_prove_that_frigate_runs() -> None:
 
 def test_recorder_gone_before_its_cameras_are_known() -> None:
     """At a first start the broker tells what it kept in any order."""
-    frigate = Listener(Frigate())
+    frigate = Ear(Frigate())
     assert states(frigate.hear("frigate/available", "offline")) == []
     assert states(frigate.hear("frigate/cam/enabled/state", "ON")) == [("frigate.cam", "offline")]
 
 
 def test_knowledge_outlives_the_process() -> None:
     """What the next process must know is remembered: cameras, which of them deliver, what their streams said."""
-    first, second = Listener(Frigate()), Listener(Frigate())
+    first, second = Ear(Frigate()), Ear(Frigate())
     kept: dict[str, bytes | None] = {}
     for topic, payload in (
         ("frigate/stats", stats(a=5, b=0, c=0)),
@@ -134,7 +135,7 @@ def test_knowledge_outlives_the_process() -> None:
 
 def test_recording_that_fails_is_a_fault() -> None:
     """The camera is still there; that its recording went is an event, once however often it is said."""
-    frigate = Listener(Frigate())
+    frigate = Ear(Frigate())
     batches = [frigate.hear("frigate/cam/status/record", word) for word in ("online", "offline", "offline", "online")]
     assert [[(one.kind, one.source, one.data["status"]) for one in batch.events] for batch in batches] == [
         [],
@@ -148,8 +149,8 @@ def test_recording_that_fails_is_a_fault() -> None:
 
 def test_object_is_one_event() -> None:
     """New, updated, ended: the same event, with what was last known, and nothing that names a person."""
-    frigate = Listener(Frigate())
-    told = [frigate.hear("frigate/events", sample("frigate", f"event_{part}")) for part in ("new", "update", "end")]
+    frigate = Ear(Frigate())
+    told = [frigate.hear("frigate/events", sample(f"frigate/event_{part}.json")) for part in ("new", "update", "end")]
     events = [batch.events[0] for batch in told]
     assert len({(one.device, one.time, one.kind, one.source) for one in events}) == 1
     assert (events[0].device, events[0].kind) == (CAMERA, "object")
@@ -174,9 +175,9 @@ def test_object_is_one_event() -> None:
 
 def test_object_of_long_ago_says_that_its_camera_lives_now() -> None:
     """A car that has stood for hours was seen just now; the clock is judged by that, not by when it came."""
-    said = sample("frigate", "event_update")
+    said = sample("frigate/event_update.json")
     said["after"]["start_time"] -= 20 * 3600
-    batch = Listener(Frigate()).hear("frigate/events", said)
+    batch = Ear(Frigate()).hear("frigate/events", said)
     assert batch.events[0].time == RECEIVED - timedelta(hours=20, seconds=20)
     assert batch.seen[CAMERA].ahead_s == pytest.approx(-12)
     assert batch.seen[CAMERA].fresh is not None
@@ -184,26 +185,26 @@ def test_object_of_long_ago_says_that_its_camera_lives_now() -> None:
 
 def test_false_positive_is_no_event() -> None:
     """What Frigate itself does not believe is not stored."""
-    said = sample("frigate", "event_new")
+    said = sample("frigate/event_new.json")
     said["after"]["false_positive"] = True
-    batch = Listener(Frigate()).hear("frigate/events", said)
+    batch = Ear(Frigate()).hear("frigate/events", said)
     assert not batch.events
     assert not batch.rejected
 
 
 def test_review_is_one_event() -> None:
     """A review is stored with its severity and what belongs to it; it proves no life of the camera."""
-    batch = Listener(Frigate()).hear("frigate/reviews", sample("frigate", "review"))
+    batch = Ear(Frigate()).hear("frigate/reviews", sample("frigate/review.json"))
     (event,) = batch.events
     assert (event.kind, event.time, event.data["severity"]) == ("review", RECEIVED - timedelta(seconds=20), "alert")
-    assert event.data["detections"] == [sample("frigate", "event_new")["after"]["id"]]
+    assert event.data["detections"] == [sample("frigate/event_new.json")["after"]["id"]]
     assert "Nguyen" not in str(event)
     assert not batch.seen
 
 
 def test_persons_of_a_camera() -> None:
     """The count of persons is a measure of a camera, at the time at which it came."""
-    frigate = Listener(Frigate())
+    frigate = Ear(Frigate())
     frigate.hear("frigate/stats", stats(cam=5))
     batch = frigate.hear("frigate/cam/person", "3")
     (reading,) = batch.readings
@@ -220,7 +221,7 @@ def test_persons_of_a_camera() -> None:
 
 def test_zone_is_no_camera() -> None:
     """A zone has the same topic; a name waits in quarantine until the statistics tell, then zones are left out."""
-    frigate = Listener(Frigate())
+    frigate = Ear(Frigate())
     batch = frigate.hear("frigate/via-he/person", "2")
     assert reasons(batch) == ["device"]
     assert not batch.discovered
@@ -234,7 +235,7 @@ def test_zone_is_no_camera() -> None:
 
 def test_camera_taken_out_of_frigate() -> None:
     """When its retained settings are cleared, the camera is none any more."""
-    frigate = Listener(Frigate())
+    frigate = Ear(Frigate())
     frigate.hear("frigate/cam/enabled/state", "ON")
     frigate.hear("frigate/cam/status/detect", "online")
     batch = frigate.hear("frigate/cam/enabled/state", b"")
@@ -277,7 +278,7 @@ POISON: list[tuple[str, str, Any, str]] = [
 )
 def test_poison_goes_to_quarantine(topic: str, payload: Any, reason: str) -> None:
     """What cannot be understood is kept with its reason."""
-    batch = Listener(Frigate()).hear(topic, payload)
+    batch = Ear(Frigate()).hear(topic, payload)
     assert reasons(batch) == [reason]
     assert not batch.events
     assert not batch.states
@@ -285,7 +286,7 @@ def test_poison_goes_to_quarantine(topic: str, payload: Any, reason: str) -> Non
 
 def test_bad_figure_costs_itself_alone() -> None:
     """One camera without a figure does not hide the others."""
-    batch = Listener(Frigate()).hear("frigate/stats", stats(a="x", b=5))
+    batch = Ear(Frigate()).hear("frigate/stats", stats(a="x", b=5))
     assert reasons(batch) == ["value"]
     assert states(batch) == [("frigate.b", "online")]
 
@@ -334,7 +335,7 @@ SEEN = st.fixed_dictionaries(
 )
 def test_decode_anything(messages: list[tuple[str, bytes]], seen: dict[str, Any], more: bytes) -> None:
     """No payload raises, whatever came before; what is taken can be stored."""
-    frigate = Listener(Frigate())
+    frigate = Ear(Frigate())
     for topic, payload in messages:
         check_sane(frigate.hear(topic, payload))
     try:
@@ -349,7 +350,7 @@ def test_decode_anything(messages: list[tuple[str, bytes]], seen: dict[str, Any]
 def test_camera_has_no_lamp() -> None:
     """A camera cannot be told to shine."""
     with pytest.raises(CommandError, match=CAMERA):
-        Frigate().light(registered_device(CAMERA, "camera", "frigate"), 1.0, 1)
+        Frigate().light(make_device(CAMERA, "frigate", "camera"), 1.0, 1)
 
 
 # --- through the broker and the database ---
@@ -379,12 +380,12 @@ def test_frigate_through_ingest(device: Device, spawn: Spawn, live: Live, connec
     ingest = spawn()
     wait_beating(live, ingest)
     eventually(lambda: registered(connection, CAMERA))
-    device.send("frigate/stats", sample("frigate", "stats"))
+    device.send("frigate/stats", sample("frigate/stats.json"))
     shift = time.time() - RECEIVED.timestamp()
     for part in ("new", "update", "end"):
         for _ in range(2):
-            device.send("frigate/events", moved(sample("frigate", f"event_{part}"), shift))
-    device.send("frigate/reviews", moved(sample("frigate", "review"), shift))
+            device.send("frigate/events", moved(sample(f"frigate/event_{part}.json"), shift))
+    device.send("frigate/reviews", moved(sample("frigate/review.json"), shift))
     device.send("frigate/nga-tu-1/person", b"2")
 
     def camera() -> Any:

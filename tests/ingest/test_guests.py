@@ -21,7 +21,7 @@ from ingest.simulator.guests import (
     ZigbeeLamp,
     all_guests,
 )
-from ioc.model import Device
+from tests.decoding import make_device
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -29,13 +29,6 @@ NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 def make_decoder() -> tuple[Intake, Decoder]:
     intake = Intake({}, Clocks(ahead_s=300, behind_s=86_400))
     return intake, Decoder(intake, all_dialects(), most_bytes=100_000)
-
-
-def make_device(key: str, dialect: str, attrs: dict[str, str | int | float | bool | None]) -> Device:
-    return Device(
-        id=key, kind="streetlight", name=key, lat=None, lon=None, ward="", parent="", dialect=dialect, firmware="", attrs=attrs,
-        status="active", state="online", state_time=None, state_reason="", last_seen=None, clock_skew_s=None,
-    )  # fmt: skip
 
 
 def hear(decoder: Decoder, said: object) -> None:
@@ -68,7 +61,7 @@ def test_lamp_obeys(guest: Guest) -> None:
     met = intake.take().discovered.values()
     lamp = next((one for one in met if "Đèn" in one.name), None) or next(iter(met))
     dialect = next(one for one in all_dialects() if one.name == lamp.dialect)
-    device = make_device(lamp.device, lamp.dialect, lamp.attrs)
+    device = make_device(lamp.device, lamp.dialect, **lamp.attrs)
     for told in dialect.light(device, 0.4, 7):
         hear(decoder, guest.told(told.topic, told.payload, now + 1))
     hear(decoder, guest.report(now + 1))

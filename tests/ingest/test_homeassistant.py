@@ -21,7 +21,7 @@ from ingest.dialects.homeassistant.options import ABBREVIATIONS, DEVICE_ABBREVIA
 from ingest.dialects.homeassistant.uses import MOST_TOPICS_OF_ONE
 from ioc.errors import CommandError
 from ioc.model import REASONS, Quality
-from tests.ingest.hearing import Ear, make_device, readings, reasons, sample, states
+from tests.decoding import Ear, make_device, readings, reasons, sample, states
 
 PLAIN = {"stat_t": "t/x", "uniq_id": "x", "dev": {"ids": ["d"]}}
 
@@ -29,7 +29,7 @@ PLAIN = {"stat_t": "t/x", "uniq_id": "x", "dev": {"ids": ["d"]}}
 @pytest.fixture
 def ear() -> Ear:
     """Every dialect there is, as in service."""
-    return Ear(all_dialects())
+    return Ear(*all_dialects(), pace_s=60)
 
 
 def announce(ear: Ear, config: Any, topic: str = "sensor/x") -> Batch:
@@ -191,7 +191,7 @@ def test_diagnosis_is_left_out(ear: Ear) -> None:
 
 def test_signal_of_a_kind_that_reports_none() -> None:
     """How well a lamp is heard is not kept, and nothing is wrong with it."""
-    ear = Ear(all_dialects(), kinds={"ha.d": "streetlight"})
+    ear = Ear(*all_dialects(), kinds={"ha.d": "streetlight"}, pace_s=60)
     announce(ear, PLAIN | {"dev_cla": "signal_strength", "ent_cat": "diagnostic", "unit_of_meas": "dBm"})
     batch = ear.hear("t/x", b"-61")
     assert not batch.readings
@@ -307,7 +307,7 @@ def test_motion_happens_and_its_end_does_not(ear: Ear) -> None:
 
 def test_door_of_a_cabinet_is_a_measure() -> None:
     """A door sensor in a lighting cabinet is the cabinet's door; elsewhere it is an input."""
-    ear = Ear(all_dialects(), kinds={"ha.d": "cabinet"})
+    ear = Ear(*all_dialects(), kinds={"ha.d": "cabinet"}, pace_s=60)
     announce(ear, PLAIN | {"dev_cla": "door"}, "binary_sensor/door")
     assert readings(ear.hear("t/x", b"ON")) == {("ha.d", "cabinetDoor"): 1}
 
@@ -647,7 +647,7 @@ components = st.sampled_from(["sensor/x", "light/n/x", "switch/x", "binary_senso
 )
 def test_hears_anything(announced: list[tuple[str, Any]], said: bytes) -> None:
     """No configuration and nothing said on the topics it names raises; what is stored is valid."""
-    ear = Ear(all_dialects())
+    ear = Ear(*all_dialects(), pace_s=60)
     batches = [announce(ear, config, topic) for topic, config in announced]
     batches += [ear.hear(topic, said) for topic in list(ear.intake.wanted)]
     batches += [announce(ear, b"", topic) for topic, _ in announced]

@@ -21,9 +21,9 @@ from ingest.dialects.homeassistant import HomeAssistant
 from ioc.db.devices import device as registered
 from ioc.db.pool import Connection
 from ioc.model import Quality
+from tests.decoding import sample
 from tests.fix_ingest import Device, eventually
 from tests.fix_stack import BrokerServer, Database
-from tests.ingest.hearing import sample
 
 pytestmark = pytest.mark.usefixtures("ingest")
 

@@ -18,11 +18,12 @@ from ioc.db.events import events_of
 from ioc.db.pool import Connection
 from ioc.errors import CommandError, RejectedError
 from ioc.live import Live
+from tests.decoding import RECEIVED, Ear, reasons, sample
 from tests.fix_ingest import Device, Spawn, eventually, wait_beating
 from tests.fix_stack import Database
-from tests.ingest.said import RECEIVED, Listener, check_sane, hostile, reasons, sample
+from tests.ingest.hostile import check_sane, hostile
 
-SAID = {one["what"]: (one["topic"], one["payload"]) for one in sample("onvif", "events")}
+SAID = {one["what"]: (one["topic"], one["payload"]) for one in sample("onvif/events.json")}
 CAMERA = "onvif.cam-cho"
 
 
@@ -48,7 +49,7 @@ def ago(seconds: float) -> datetime:
 )
 def test_event(what: str, kind: str, local: str, told: dict[str, Any]) -> None:
     """Each well-known topic is an event of its kind, any other is one all the same."""
-    batch = Listener(Onvif()).hear(*SAID[what])
+    batch = Ear(Onvif()).hear(*SAID[what])
     (event,) = batch.events
     assert not batch.rejected
     assert (event.device, event.kind, event.data["topic"]) == (CAMERA, kind, local)
@@ -62,7 +63,7 @@ def test_event(what: str, kind: str, local: str, told: dict[str, Any]) -> None:
 
 def test_property_is_one_event() -> None:
     """An object enters and leaves: one event at its beginning, completed by its end."""
-    onvif = Listener(Onvif())
+    onvif = Ear(Onvif())
     began, ended = onvif.hear(*SAID["zone entered"]), onvif.hear(*SAID["zone left"])
     (first,), (last,) = began.events, ended.events
     assert (first.device, first.time, first.kind, first.source) == (last.device, last.time, last.kind, last.source)
@@ -78,7 +79,7 @@ def test_property_with_other_objects() -> None:
     topic, payload = SAID["zone entered"]
     other = copy.deepcopy(payload) | {"UtcTime": "2026-07-01T11:59:55Z"}
     other["Data"]["ObjectId"] = "15 17"
-    onvif = Listener(Onvif())
+    onvif = Ear(Onvif())
     first, second = onvif.hear(topic, payload).events[0], onvif.hear(topic, other).events[0]
     assert (first.time, first.source) == (second.time, second.source)
     assert second.data["ObjectId"] == "15 17"
@@ -87,7 +88,7 @@ def test_property_with_other_objects() -> None:
 
 def test_deleted_property_ends() -> None:
     """An empty payload ends what held, when it comes."""
-    onvif = Listener(Onvif())
+    onvif = Ear(Onvif())
     topic, payload = SAID["motion"]
     onvif.hear(topic, payload)
     batch = onvif.hear(topic, b"")
@@ -102,7 +103,7 @@ def test_deleted_property_ends() -> None:
 def test_end_without_beginning_is_nothing() -> None:
     """That there is no motion is no event; the camera spoke all the same."""
     topic, payload = SAID["motion"]
-    batch = Listener(Onvif()).hear(topic, payload | {"Data": {"State": "false"}})
+    batch = Ear(Onvif()).hear(topic, payload | {"Data": {"State": "false"}})
     assert not batch.events
     assert not batch.rejected
     assert batch.seen[CAMERA].ahead_s == pytest.approx(-4)
@@ -110,7 +111,7 @@ def test_end_without_beginning_is_nothing() -> None:
 
 def test_beginning_is_remembered() -> None:
     """The next process knows what held when the last one ended."""
-    first, second = Listener(Onvif()), Listener(Onvif())
+    first, second = Ear(Onvif()), Ear(Onvif())
     (kept,) = first.hear(*SAID["zone entered"]).context.items()
     assert kept[1] is not None
     second.hear(*kept)
@@ -121,13 +122,13 @@ def test_beginning_is_remembered() -> None:
 
 def test_wrong_clock_keeps_one_event() -> None:
     """A camera that lives in 1970 has its events at our time, and an end finds its beginning."""
-    onvif = Listener(Onvif())
+    onvif = Ear(Onvif())
     topic, payload = SAID["motion"]
     began = onvif.hear(topic, payload | {"UtcTime": "1970-01-01T00:00:10Z"})
     ended = onvif.hear(
         topic,
         payload | {"UtcTime": "1970-01-01T00:00:15Z", "Data": {"State": "false"}},
-        received=RECEIVED + timedelta(seconds=5),
+        after_s=5,
     )
     assert began.events[0].time == ended.events[0].time == RECEIVED
     assert ended.events[0].data["end_time"] == (RECEIVED + timedelta(seconds=5)).isoformat()
@@ -141,7 +142,7 @@ def test_quotes_are_optional(quoted: bool) -> None:
         "Source": {"VideoSource": "1" if quoted else 1, "Rule": "007"},
         "Data": {"IsInside": "true" if quoted else True, "Level": "-0.5" if quoted else -0.5, "Name": "1e999"},
     }
-    (event,) = Listener(Onvif()).hear("cam/onvif-ej/RuleEngine/FieldDetector/ObjectsInside/&1/007", payload).events
+    (event,) = Ear(Onvif()).hear("cam/onvif-ej/RuleEngine/FieldDetector/ObjectsInside/&1/007", payload).events
     assert event.source == "RuleEngine/FieldDetector/ObjectsInside/1/007"
     assert event.data == {
         "VideoSource": 1,
@@ -165,14 +166,14 @@ def test_quotes_are_optional(quoted: bool) -> None:
 def test_time_is_utc(stamp: str | None, time: datetime) -> None:
     """UtcTime is UTC also without its Z; a message without it has the time at which it came."""
     topic, payload = SAID["line crossed"]
-    batch = Listener(Onvif()).hear(topic, payload | {"UtcTime": stamp})
+    batch = Ear(Onvif()).hear(topic, payload | {"UtcTime": stamp})
     assert [one.time for one in batch.events] == [time]
 
 
 def test_objects_that_cross_together() -> None:
     """Two objects over one line in one instant are two events."""
     topic, payload = SAID["line crossed"]
-    onvif = Listener(Onvif())
+    onvif = Ear(Onvif())
     sources = {onvif.hear(topic, payload | {"Data": {"ObjectId": str(n)}}).events[0].source for n in (15, 16)}
     assert len(sources) == 2
 
@@ -180,7 +181,7 @@ def test_objects_that_cross_together() -> None:
 def test_long_rule_names_keep_apart() -> None:
     """What tells events apart is not cut off."""
     topic, payload = SAID["line crossed"]
-    onvif = Listener(Onvif())
+    onvif = Ear(Onvif())
     sources = {onvif.hear(topic, payload | {"Source": {"Rule": "x" * 300 + end}}).events[0].source for end in "ab"}
     assert len(sources) == 2
     assert all(len(one) < 200 for one in sources)
@@ -188,14 +189,14 @@ def test_long_rule_names_keep_apart() -> None:
 
 def test_recognised_person_or_plate_is_not_stored() -> None:
     """That something was recognised is stored, who is not."""
-    (event,) = Listener(Onvif()).hear(*SAID["plate read"]).events
+    (event,) = Ear(Onvif()).hear(*SAID["plate read"]).events
     assert event.kind == "object"
     assert "51F" not in str(event)
 
 
 def test_counters() -> None:
     """An occupancy counter whose rule bears the name of a measure is that; other counters wait for somebody to map them."""
-    onvif = Listener(Onvif())
+    onvif = Ear(Onvif())
     (reading,) = onvif.hear(*SAID["occupancy"]).readings
     assert (reading.device, reading.measure, reading.value, reading.time) == (CAMERA, "peopleCount", 7.0, ago(4))
     batch = onvif.hear(*SAID["counter"])
@@ -206,7 +207,7 @@ def test_counters() -> None:
 
 def test_administrative_topics_are_left_out() -> None:
     """The load of a camera's processor is nothing of the city; that it spoke is noted."""
-    batch = Listener(Onvif()).hear(*SAID["load"])
+    batch = Ear(Onvif()).hear(*SAID["load"])
     assert not batch.events
     assert not batch.rejected
     assert CAMERA in batch.seen
@@ -214,7 +215,7 @@ def test_administrative_topics_are_left_out() -> None:
 
 def test_prefix_is_a_name() -> None:
     """Any prefix becomes an id of ours, and stays the device's name."""
-    batch = Listener(Onvif()).hear("E4:30:22:F3:31:AA/onvif-ej/VideoSource/MotionAlarm/&1", SAID["motion"][1])
+    batch = Ear(Onvif()).hear("E4:30:22:F3:31:AA/onvif-ej/VideoSource/MotionAlarm/&1", SAID["motion"][1])
     (found,) = batch.discovered.values()
     assert found.name == found.attrs["prefix"] == "E4:30:22:F3:31:AA"
     assert found.device.startswith("onvif.E4-30-22-F3-31-AA-")
@@ -254,7 +255,7 @@ POISON: list[tuple[str, Any, str]] = [
 @pytest.mark.parametrize(("payload", "reason"), [case[1:] for case in POISON], ids=[case[0] for case in POISON])
 def test_poison_goes_to_quarantine(payload: Any, reason: str) -> None:
     """What cannot be understood is kept with its reason."""
-    batch = Listener(Onvif()).hear("cam/onvif-ej/VideoSource/MotionAlarm/&1", payload)
+    batch = Ear(Onvif()).hear("cam/onvif-ej/VideoSource/MotionAlarm/&1", payload)
     assert reasons(batch) == [reason]
     assert not batch.events
 
@@ -274,7 +275,7 @@ GIVEN = ("UtcTime", "Source", "Data", "SimpleItem", "Name", "Value", "State", "I
 @given(st.lists(st.tuples(LEVELS, st.just(b"") | hostile(*GIVEN)), max_size=5), hostile(*GIVEN), st.booleans())
 def test_decode_anything(messages: list[tuple[str, bytes]], items: bytes, holds: bool) -> None:
     """No payload raises, whatever came before; what is taken can be stored."""
-    onvif = Listener(Onvif())
+    onvif = Ear(Onvif())
     for local, payload in messages:
         check_sane(onvif.hear(f"cam/onvif-ej/{local}/&1", payload))
     try:

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from ingest.dialects.tasmota import Tasmota
 from ioc.errors import CommandError
 from ioc.model import REASONS, Quality
-from tests.ingest.hearing import Ear, make_device, readings, reasons, sample, states
+from tests.decoding import Ear, make_device, readings, reasons, sample, states
 
 
 @pytest.fixture
 def ear() -> Ear:
     """Tasmota alone."""
-    return Ear([Tasmota()])
+    return Ear(Tasmota(), pace_s=60)
 
 
 def test_sensors_in_their_units(ear: Ear) -> None:
@@ -134,7 +134,7 @@ def test_status_of_a_lamp(ear: Ear) -> None:
 def test_signal_in_decibels_where_the_kind_reports_it() -> None:
     """`RSSI` is a percentage, `Signal` is dBm; only kinds that report a signal get it."""
     said = {"Wifi": {"RSSI": 72, "Signal": -64}}
-    ear = Ear([Tasmota()], kinds={"tasmota.x": "flood_gauge", "tasmota.y": "rain_gauge"})
+    ear = Ear(Tasmota(), kinds={"tasmota.x": "flood_gauge", "tasmota.y": "rain_gauge"}, pace_s=60)
     assert readings(ear.hear("tele/x/STATE", said)) == {("tasmota.x", "rssi"): -64}
     assert not ear.hear("tele/y/STATE", said).rejected
 
@@ -377,7 +377,7 @@ payloads = st.binary(max_size=40) | values.map(lambda value: json.dumps(value).e
 @given(st.lists(st.tuples(topics, payloads), min_size=1, max_size=4))
 def test_hears_anything(said: list[tuple[str, bytes]]) -> None:
     """No payload raises."""
-    ear = Ear([Tasmota()])
+    ear = Ear(Tasmota(), pace_s=60)
     for topic, payload in said:
         batch = ear.hear(topic, payload)
         assert set(reasons(batch)) <= set(REASONS)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ingest.dialects.zigbee2mqtt import Zigbee2Mqtt
 from ioc.errors import CommandError
 from ioc.model import REASONS, Quality
-from tests.ingest.hearing import Ear, make_device, readings, reasons, sample, states
+from tests.decoding import Ear, make_device, readings, reasons, sample, states
 
 DEEP = "quận/khí hậu"
 
@@ -24,7 +24,7 @@ DEEP = "quận/khí hậu"
 @pytest.fixture
 def ear() -> Ear:
     """Zigbee2MQTT alone."""
-    return Ear([Zigbee2Mqtt()])
+    return Ear(Zigbee2Mqtt(), pace_s=60)
 
 
 def climate_id(ear: Ear) -> str:
@@ -113,7 +113,7 @@ def test_bridge_tells_of_its_devices(ear: Ear) -> None:
     assert ear.intake.wanted == {f"zigbee2mqtt/{DEEP}": False, f"zigbee2mqtt/{DEEP}/availability": True}
     (kept,) = batch.context.values()
     assert kept is not None
-    again = Ear([Zigbee2Mqtt()])
+    again = Ear(Zigbee2Mqtt(), pace_s=60)
     other = again.hear("zigbee2mqtt/bridge/devices", kept)
     assert other.discovered == batch.discovered
     assert again.intake.wanted == ear.intake.wanted
@@ -208,7 +208,7 @@ def test_action_is_an_event_each_time(ear: Ear) -> None:
 
 def test_contact_of_a_cabinet_is_its_door() -> None:
     """The magnet touches when the door is shut."""
-    ear = Ear([Zigbee2Mqtt()], kinds={"z2m.x": "cabinet"})
+    ear = Ear(Zigbee2Mqtt(), kinds={"z2m.x": "cabinet"}, pace_s=60)
     assert readings(ear.hear("zigbee2mqtt/x", {"contact": False})) == {("z2m.x", "cabinetDoor"): 1}
 
 
@@ -312,7 +312,7 @@ payloads = st.binary(max_size=40) | values.map(lambda value: json.dumps(value).e
 @given(st.lists(st.tuples(topics, payloads), min_size=1, max_size=4))
 def test_hears_anything(said: list[tuple[str, bytes]]) -> None:
     """No payload raises."""
-    ear = Ear([Zigbee2Mqtt()])
+    ear = Ear(Zigbee2Mqtt(), pace_s=60)
     for topic, payload in said:
         batch = ear.hear(f"zigbee2mqtt/{topic}", payload)
         assert set(reasons(batch)) <= set(REASONS)
