@@ -58,7 +58,10 @@ def migrate(connection: Connection) -> list[str]:
     """
     with translated():
         connection.autocommit = True
+        # Another process that migrates may need long.
+        connection.execute("SET lock_timeout = 0")
         connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        connection.execute("RESET lock_timeout")
     try:
         with translated():
             connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
