@@ -20,7 +20,7 @@ _COLUMNS: Final = (
     ("kind", "Kind", 8.5, 0.6, ""),
     ("ward", "Ward", 8.0, 0.6, ""),
     ("value", "Value", 11.0, 0.9, "DeviceValue"),
-    ("link", "Link", 7.0, 0.0, "DeviceLink"),
+    ("link", "Link", 8.0, 0.0, "DeviceLink"),
     ("seen", "Last telemetry", 9.0, 0.0, "DeviceAge"),
     ("quality", "Data quality", 7.5, 0.0, "DeviceQuality"),
     ("skew", "Clock skew", 6.5, 0.0, "DeviceSkew"),
