@@ -1,7 +1,8 @@
 """Turn a training checkpoint into the files of ``vision/weights/``: ``python -m vision.export``.
 
-The 80-class COCO head is sliced to the project's classes. Two forms are written: ``.pt`` for ultralytics on a GPU, and
-OpenVINO INT8 for a CPU, which holds its own preprocessing, so that an engine hands over frames as they are decoded.
+A checkpoint with the 80 classes of COCO is sliced to the project's first. Two forms are written: ``.pt`` for ultralytics on
+a GPU, and OpenVINO INT8 for a CPU, which holds its own preprocessing, so that an engine hands over frames as they are
+decoded.
 
     input   (N, height, width, 3) uint8 BGR, letterboxed with grey 114, N free
     output  (N, 4 + classes, cells) float32: centre x, centre y, width, height in pixels of the input, then one
@@ -20,46 +21,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ioc.errors import DatasetError, ModelError
+from ioc.errors import DatasetError
 from vision.boxes import PADDING, letterbox
 from vision.evaluate import read_picture
-from vision.train import load_ultralytics
+from vision.train import load_ultralytics, slice_head
+from vision.training_set import CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-CLASSES = {"motorbike": 3, "car": 2, "bus": 5, "truck": 7, "person": 0, "bicycle": 1}
-"""The project's classes in order, each with its COCO id."""
-
 NAME = "thuduc_yolo11n"
 CALIBRATION_FRAMES = 100
-
-
-def slice_head(model: Any) -> Any:
-    """Cut an 80-class YOLO11 detection model down to `CLASSES`, in place, and return it.
-
-    Scores of the classes that stay are unchanged: each class has an output channel of its own in the last
-    convolution, and a sigmoid of its own.
-    """
-    import torch
-
-    head = model.model[-1]
-    if head.nc != 80:
-        raise ModelError(f"the checkpoint has {head.nc} classes, expected the 80 of COCO; train with vision.train")
-    keep = torch.tensor(list(CLASSES.values()))
-    for branch in head.cv3:
-        last = branch[-1]
-        sliced = torch.nn.Conv2d(last.in_channels, len(keep), kernel_size=1)
-        sliced.weight.data = last.weight.data[keep].clone()
-        sliced.bias.data = last.bias.data[keep].clone()
-        branch[-1] = sliced
-    head.nc = len(keep)
-    head.no = head.nc + 4 * head.reg_max
-    model.nc = model.yaml["nc"] = head.nc
-    model.names = dict(enumerate(CLASSES))
-    return model
 
 
 def load_sliced(checkpoint: Path) -> Any:

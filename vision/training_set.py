@@ -28,7 +28,8 @@ STREET_TO_COCO = {0: 3, 1: 2, 2: 5, 3: 7}
 """Class of the street labels (motorbike, car, bus, truck) to COCO id: nothing in the COCO head is re-initialised."""
 
 PERSON, BICYCLE, CAR, MOTORBIKE, BUS, TRUCK = 0, 1, 2, 3, 5, 7
-TAUGHT = (PERSON, BICYCLE, CAR, MOTORBIKE, BUS, TRUCK)
+CLASSES = {"motorbike": MOTORBIKE, "car": CAR, "bus": BUS, "truck": TRUCK, "person": PERSON, "bicycle": BICYCLE}
+"""The project's classes in order, each with its COCO id."""
 
 SAME_OBJECT = 0.3
 """IoU from which a teacher's box and a label are taken for one object; loose labels rule out anything stricter."""

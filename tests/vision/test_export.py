@@ -5,8 +5,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from vision.export import CLASSES, NAME, write_manifest
+from vision.export import NAME, write_manifest
 from vision.manifest import load
+from vision.training_set import CLASSES
 
 
 def test_manifest_written_is_manifest_read(tmp_path) -> None:
@@ -39,7 +40,7 @@ def test_slice_head_keeps_scores(coco_network) -> None:
     """A sliced network gives the boxes it gave, and of the scores those of our classes in our order."""
     import torch
 
-    from vision.export import slice_head
+    from vision.train import slice_head
 
     frame = torch.rand(1, 3, 64, 96)
     with torch.no_grad():
@@ -49,10 +50,19 @@ def test_slice_head_keeps_scores(coco_network) -> None:
     np.testing.assert_allclose(after[:, 4:], before[:, [4 + coco for coco in CLASSES.values()]], rtol=1e-5)
 
 
+def test_sliced_network_is_left_as_it_is(coco_network) -> None:
+    """Training goes on from the project's own weights, exactly as they are."""
+    from vision.train import slice_head
+
+    kept = {name: value.clone() for name, value in slice_head(coco_network).state_dict().items()}
+    again = slice_head(coco_network).state_dict()
+    assert all((again[name] == value).all() for name, value in kept.items())
+
+
 def test_saved_checkpoint_opens_in_ultralytics(coco_network, tmp_path) -> None:
     """The `.pt` opens with our class names and tells nothing of the machine that wrote it."""
-    from vision.export import save_pt, slice_head
-    from vision.train import load_ultralytics
+    from vision.export import save_pt
+    from vision.train import load_ultralytics, slice_head
 
     path = tmp_path / f"{NAME}.pt"
     coco_network.pt_path = str(tmp_path / "secret_folder" / "last.pt")
@@ -66,7 +76,8 @@ def test_openvino_agrees_with_torch(coco_network, tmp_path) -> None:
     openvino = pytest.importorskip("openvino")
     import torch
 
-    from vision.export import embed_preprocessing, slice_head, to_openvino
+    from vision.export import embed_preprocessing, to_openvino
+    from vision.train import slice_head
 
     network = slice_head(coco_network)
     converted = embed_preprocessing(to_openvino(network, 64, 64))
