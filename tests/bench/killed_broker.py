@@ -32,7 +32,10 @@ RATES: Final = (50, 1000)
 KILLS_S: Final = (11.0, 13.0, 15.0, 17.0, 19.0)
 #: A session is saved like a message: one that is younger than this is lost as a whole.
 _SAVED_S: Final = 12.0
-_QUIET_S: Final = 3.0
+#: Number of the message that ends the fetching.
+_LAST: Final = -1
+#: RabbitMQ takes long to be back.
+_BACK_S: Final = 300.0
 _TOPIC: Final = "bench/killed"
 
 
@@ -85,7 +88,9 @@ def killed(name: Name, rate: float, after_s: float) -> dict[str, float]:
         ended.set()
         thread.join(PATIENCE_S)
         acknowledged = set(flood.acknowledged)
-        wait_until(lambda: stack.revive() or all(child.alive() for child in stack.children), "the broker is back", 300)
+        wait_until(
+            lambda: stack.revive() or all(child.alive() for child in stack.children), "the broker is back", _BACK_S
+        )
         lost = acknowledged - _fetch(port)
     return {
         "acknowledged": len(acknowledged),
@@ -124,13 +129,11 @@ def _leave_a_session(port: int) -> None:
 
 
 def _fetch(port: int) -> set[int]:
-    """What waits in the session."""
+    """What waits in the session, up to a message that is published behind all others."""
+    Flood("127.0.0.1", port).publish([(_TOPIC, b"%d" % _LAST)])
     got: set[int] = set()
     client = _client(port, lambda payload: got.add(int(payload)))
-    before = -1
-    while len(got) > before:
-        before = len(got)
-        time.sleep(_QUIET_S)
+    wait_until(lambda: _LAST in got, "the last message came", _BACK_S)
     client.disconnect()
     client.loop_stop()
     return got
