@@ -10,5 +10,5 @@ MINUTES: Final = float(os.environ.get("SOAK", "0"))
 FACTOR: Final = max(1, round(MINUTES / 20))
 #: Random faults go on for so long: half the time, since the other tests take the other half.
 RANDOM_S: Final = MINUTES * 30 or 20.0
-#: A process or wire that stands still does so for this long at most.
-STILL_S: Final = 60.0 if MINUTES else 4.0
+#: A process that stands still does so for this long; Mosquitto looks every five seconds for clients that are silent.
+STILL_S: Final = 60.0 if MINUTES else 9.0
