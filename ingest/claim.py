@@ -1,5 +1,8 @@
 """One process at a time commits what comes to a client id: a lock in the database that ends with the connection that commits.
 
+It marks every transaction, so that it can tell afterwards whether one came through whose answer was lost. The transaction's own
+number does not tell: a server that crashed before it wrote that down gives it to another one.
+
 A broker hands the session of a client id to whoever connected last. Two processes under one id would take it from each other
 without end, and each would commit messages that the other one has in hand too. So the second one stands by, and takes over when
 the first one is gone.
@@ -10,6 +13,7 @@ from __future__ import annotations
 import secrets
 import zlib
 from datetime import datetime
+from itertools import count
 from typing import Final
 
 import psycopg
@@ -30,12 +34,13 @@ _OURSELVES: Final = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid =
 _END: Final = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start = %s"
 
 
-#: Who had the lock last is noted among the deliveries, where no packet has the id 0.
-_SIGNED_BY_ANOTHER: Final = "SELECT true FROM delivery WHERE client = %s AND mid = 0 AND digest <> %s"
-_SIGN: Final = (
+#: The last mark of a client id is kept among its deliveries, where no packet has the id 0; it begins with its process' signature.
+_MARK: Final = (
     "INSERT INTO delivery (client, mid, digest) VALUES (%s, 0, %s)"
     " ON CONFLICT (client, mid) DO UPDATE SET digest = excluded.digest"
 )
+_MARKED: Final = "SELECT digest FROM delivery WHERE client = %s AND mid = 0"
+_SIGNATURE_BYTES: Final = 8
 
 
 class TakenError(StorageError):
@@ -48,7 +53,8 @@ class Claim:
     def __init__(self, client: str) -> None:
         self._client = client
         self._key = zlib.crc32(client.encode()) & 0x7FFF_FFFF
-        self._signature = secrets.token_bytes(16)
+        self._signature = secrets.token_bytes(_SIGNATURE_BYTES)
+        self._numbers = count()
         #: The server's process behind our last connection, and when it began: it may hold the lock still.
         self._last: tuple[int, datetime] | None = None
 
@@ -74,12 +80,24 @@ class Claim:
                 f"another ingest runs as {self._client} (from {holder[2] or 'this machine'}, since {holder[1]:%Y-%m-%d %H:%M}"
                 " UTC); this one stands by: end one of them, or give each an ingest_client_id of its own"
             ) from error
-        if (
-            self._last is not None
-            and connection.execute(_SIGNED_BY_ANOTHER, (self._client, self._signature)).fetchone()
-        ):
+        if self._last is None:
+            self.mark(connection)
+        elif (marked := self._marked(connection)) is not None and not marked.startswith(self._signature):
             raise TakenError(f"another ingest ran as {self._client} while we had no connection, and has our messages")
-        connection.execute(_SIGN, (self._client, self._signature))
         row = connection.execute(_OURSELVES).fetchone()
         assert row is not None
         self._last = row[0], row[1]
+
+    def mark(self, connection: Connection) -> bytes:
+        """Mark what is being written as ours; returns the mark, which is another one each time."""
+        mark = self._signature + next(self._numbers).to_bytes(8)
+        connection.execute(_MARK, (self._client, mark))
+        return mark
+
+    def came_through(self, connection: Connection, mark: bytes) -> bool:
+        """Whether the last transaction, which was marked so, was committed; `connection` is one the lock was taken for since."""
+        return self._marked(connection) == mark
+
+    def _marked(self, connection: Connection) -> bytes | None:
+        row = connection.execute(_MARKED, (self._client,)).fetchone()
+        return None if row is None else bytes(row[0])

@@ -28,7 +28,6 @@ from ioc.db.devices import Sight, all_devices, changed_states, recover_sights
 from ioc.db.mappings import all_mappings, once_listened
 from ioc.db.migrate import pending
 from ioc.db.pool import Connection, Edition, connect, edition, translated
-from ioc.db.readings import committed
 from ioc.errors import StorageError
 from ioc.mapping import TopicMapping
 from ioc.service import Service, backoff, utc_now
@@ -121,13 +120,13 @@ class Committer:
         """
         waits = backoff(0.05, 3.0)
         began = self.waiting_since = time.monotonic()
-        attempt = Attempt()
+        attempt = Attempt(self._claim)
         while True:
             self._asked_at = time.monotonic()
             try:
                 self._follow()
                 if (outcome := self._came_through(attempt)) is None:
-                    attempt = Attempt()
+                    attempt = Attempt(self._claim)
                     outcome = self._write(batch, sights, attempt)
             except TakenError:
                 raise
@@ -201,10 +200,7 @@ class Committer:
         if attempt.outcome is None:
             return None
         with translated():
-            came = committed(self._connected(), attempt.xid)
-        if came is None:
-            raise StorageError("the commit of a batch is still under way")
-        return attempt.outcome if came else None
+            return attempt.outcome if attempt.came_through(self._connected()) else None
 
     def _follow(self) -> None:
         """Take up states that other processes wrote: whether data brings a device back depends on its state."""

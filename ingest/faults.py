@@ -81,7 +81,7 @@ def sift(connection: Connection, on: Edition, batch: Batch) -> int:
     found = 0
 
     def readings(some: Sequence[Reading]) -> None:
-        store_readings(connection, some, begin_writing(connection, on).watermark, newest_of(some))
+        store_readings(connection, some, begin_writing(connection, on), newest_of(some))
 
     parts: tuple[tuple[list[Any], list[int], Callable[[Any], object]], ...] = (
         (batch.readings, batch.readings_of, readings),

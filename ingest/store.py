@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from ingest.batch import Batch
+from ingest.claim import Claim
 from ingest.delivery import settle_deliveries
 from ingest.dialects.native import NAME
 from ingest.registry import Registry
@@ -60,13 +61,22 @@ class Attempt:
     """One try of a transaction; tells whether it came through when the answer to its commit was lost.
 
     Attributes:
-        xid: the transaction, "" before it began.
         outcome: what it changes, None before all was written.
     """
 
-    def __init__(self) -> None:
-        self.xid = ""
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+        self._mark = b""
         self.outcome: Outcome | None = None
+
+    def begin(self, connection: Connection) -> None:
+        """Mark the transaction."""
+        self.outcome = None
+        self._mark = self._claim.mark(connection)
+
+    def came_through(self, connection: Connection) -> bool:
+        """Whether it was committed, seen from a connection that was made after."""
+        return self.outcome is not None and self._claim.came_through(connection, self._mark)
 
 
 def write(
@@ -96,8 +106,8 @@ def write(
         psycopg.Error: nothing is stored; the caller tells a bad row from a lost server.
     """
     with connection.transaction():
-        writing = begin_writing(connection, on)
-        attempt.xid = writing.xid
+        watermark = begin_writing(connection, on)
+        attempt.begin(connection)
         repeated = settle_deliveries(connection, batch, in_order=in_order)
         entries = lock_replays(connection, batch)
         devices = _write_devices(connection, batch, registry)
@@ -112,7 +122,7 @@ def write(
         if admitted:
             readings = readings + admitted
         newest = newest_of(readings)
-        stored = store_readings(connection, readings, writing.watermark, newest, all_new=all_new)
+        stored = store_readings(connection, readings, watermark, newest, all_new=all_new)
         counted = store_rejected(connection, batch.rejected)
         moved, replayed = settle_replays(connection, batch, entries)
         counted.update(moved)

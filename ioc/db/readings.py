@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, LiteralString, NamedTuple
+from typing import Final
 
 import msgspec
-import psycopg
 from psycopg.rows import class_row
 
 from ioc.db.copy import READING, copy_into, store
@@ -40,42 +39,21 @@ class HourOfDay(msgspec.Struct, frozen=True):
     readings: int
 
 
-class Writing(NamedTuple):
-    """A writing transaction of readings.
-
-    Attributes:
-        xid: its id, by which `committed` tells afterwards whether it came through.
-        watermark: hours before it are finished; on the community edition TimescaleDB keeps watch itself, and there are none.
-    """
-
-    xid: str
-    watermark: datetime
-
-
-def begin_writing(connection: Connection, on: Edition) -> Writing:
+def begin_writing(connection: Connection, on: Edition) -> datetime:
     """Begin to write readings; must be the first statement of the transaction.
 
     On the Apache edition the row is held until the commit: the job that keeps hourly figures cannot pass hours by that we still
     write (0003_rollup).
+
+    Returns:
+        The watermark: hours before it are finished. On the community edition TimescaleDB keeps watch itself, and there are none.
     """
-    row = connection.execute(_BEGIN[on]).fetchone()
+    if on == "community":
+        return datetime.min.replace(tzinfo=UTC)
+    row = connection.execute("SELECT watermark FROM rollup_state FOR SHARE").fetchone()
     assert row is not None
-    return Writing(row[0], row[1] or datetime.min.replace(tzinfo=UTC))
-
-
-_BEGIN: Final[dict[Edition, LiteralString]] = {
-    "apache": "SELECT pg_current_xact_id()::text, watermark FROM rollup_state FOR SHARE",
-    "community": "SELECT pg_current_xact_id()::text, NULL",
-}
-
-
-def committed(connection: Connection, xid: str) -> bool | None:
-    """Whether a transaction whose answer was lost came through; None while that is not settled."""
-    try:
-        row = connection.execute("SELECT pg_xact_status(%s::xid8)", (xid,)).fetchone()
-    except psycopg.errors.InvalidParameterValue:
-        return False  # a server that took over has never heard of it
-    return None if row is not None and row[0] == "in progress" else row is not None and row[0] == "committed"
+    watermark: datetime = row[0]
+    return watermark
 
 
 def store_readings(

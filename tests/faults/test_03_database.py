@@ -43,6 +43,34 @@ def test_crash_and_restart(
     assert process.said("back", what="timescaledb")
 
 
+def test_number_of_a_lost_transaction_is_used_again(
+    spawn: Spawn, publish: Publish, server: DatabaseServer, gates: Gates, db: Database, topic: str
+) -> None:
+    """Crashed before anything of a transaction was on the disk: another one has its number then, and ours is written again."""
+    # The server writes its log by itself, at once in the background; here only a commit does.
+    server.admin("ALTER SYSTEM SET wal_writer_delay = '10s'", "SELECT pg_reload_conf()")
+    process = spawn()
+    load = publish(Ledger.mixed(topic, 12_000, seed=4), rate=1500)
+    for _ in range(8):
+        load.wait_moving(db)
+        with gates.closed(Place.IN_COMMIT):
+            pid = gates.wait_held()
+            (lost,) = server.admin(f"SELECT backend_xid::text::bigint FROM pg_stat_activity WHERE pid = {pid}")[0]
+            process.pause()
+            server.crash()
+        server.start()
+        with db.connect() as connection:
+            numbers = [connection.execute("SELECT pg_current_xact_id()::text::bigint").fetchone() for _ in range(40)]
+        process.resume()
+        if (lost,) in numbers:
+            break
+    else:
+        raise AssertionError("the server never gave the number of a lost transaction to another one")
+    server.admin("ALTER SYSTEM RESET wal_writer_delay", "SELECT pg_reload_conf()")
+    load.finish(db)
+    assert process.alive
+
+
 def terminate(pid: int, server: DatabaseServer) -> None:
     """The server ends the connection."""
     server.admin(f"SELECT pg_terminate_backend({pid})")

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.batch import Batch
+from ingest.claim import Claim
 from ingest.inbox import Inbox
 from ingest.message import QUARANTINE
 from ingest.registry import Registry
@@ -110,7 +111,7 @@ def connection(db: Database) -> Iterator[Connection]:
 def commit(connection: Connection, batch: Batch) -> None:
     """Store a batch as ingest does."""
     on = edition(connection)
-    write(connection, on, batch, Registry(), [], attempt=Attempt(), all_new=False)
+    write(connection, on, batch, Registry(), [], attempt=Attempt(Claim("test")), all_new=False)
 
 
 def feed(connection: Connection, desk: Desk) -> Batch:

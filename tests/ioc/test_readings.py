@@ -15,7 +15,6 @@ from ioc.db.readings import (
     SENT_AGAIN,
     admit_clock_off,
     begin_writing,
-    committed,
     history,
     latest_of,
     newest_of,
@@ -41,7 +40,7 @@ def make_reading(device: str, ago_s: float, value: float, measure: str = "pm25")
 
 def store(connection: Connection, *readings: Reading, all_new: bool = False) -> int:
     with connection.transaction():
-        watermark = begin_writing(connection, edition(connection)).watermark
+        watermark = begin_writing(connection, edition(connection))
         return store_readings(connection, readings, watermark, newest_of(readings), all_new=all_new)
 
 
@@ -62,19 +61,6 @@ def test_store_readings_all_new(connection: Connection, topic: str) -> None:
     assert [one.value for one in latest_of(connection, topic)] == [1.0]
     assert store(connection, second, first) == 1
     assert [one.value for one in latest_of(connection, topic)] == [2.0]
-
-
-def test_committed_of_a_transaction(db: Database, connection: Connection) -> None:
-    """What became of a transaction can be asked afterwards: not settled, come through, undone, or never heard of."""
-    with db.connect() as other:
-        with other.transaction():
-            xid = begin_writing(other, edition(other)).xid
-            assert committed(connection, xid) is None
-        assert committed(connection, xid) is True
-        with other.transaction(force_rollback=True):
-            undone = begin_writing(other, edition(other)).xid
-    assert committed(connection, undone) is False
-    assert committed(connection, str(int(undone) + 1_000_000)) is False
 
 
 def test_latest_is_the_newest_by_device_time(connection: Connection, topic: str) -> None:

@@ -63,7 +63,7 @@ def make_reading(hours: float, *, device: str = "d", measure: str = "pm25", valu
 
 def write(connection: Connection, *readings: Reading) -> None:
     with connection.transaction():
-        store_readings(connection, readings, begin_writing(connection, "apache").watermark, newest_of(readings))
+        store_readings(connection, readings, begin_writing(connection, "apache"), newest_of(readings))
 
 
 def figures(connection: Connection, query: LiteralString, asked: tuple[Any, ...] = ()) -> list[Any]:
