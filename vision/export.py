@@ -154,7 +154,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     frames = sorted(options.frames.glob("*.jpg"))
     if not frames:
         raise DatasetError(f"{options.frames} holds no .jpg files; give the training frames that vision.train wrote")
-    chosen = frames[:: max(1, len(frames) // CALIBRATION_FRAMES)][:CALIBRATION_FRAMES]
+    # From the first to the last: the replayed pictures, which have the persons, come after the streets.
+    evenly = np.linspace(0, len(frames) - 1, min(CALIBRATION_FRAMES, len(frames))).round().astype(int)
+    chosen = [frames[index] for index in evenly]
     options.out.mkdir(parents=True, exist_ok=True)
 
     model = load_sliced(options.checkpoint)

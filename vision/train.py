@@ -60,7 +60,7 @@ WIDE = 16 / 9
 
 RECIPE: dict[str, Any] = {
     "imgsz": 640,
-    "rect": True,  # no grey around the street, which costs as much as the street: six tenths of the time a batch
+    "rect": True,  # no grey around the street, which costs as much as the street: six tenths of the pixels
     "batch": 8,
     "nbs": 8,  # step after every batch: accumulating to 64 leaves too few steps in a short run
     "optimizer": "AdamW",
