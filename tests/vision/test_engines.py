@@ -15,7 +15,7 @@ import pytest
 from ioc.errors import ModelError
 from ioc.settings import Settings
 from tests.vision.conftest import COCO_CLASSES, write_manifest
-from vision.boxes import Boxes
+from vision.boxes import SAME_OBJECT, Boxes
 from vision.engine import open_detector
 from vision.engine.detector import Detector
 from vision.engine.openvino import MOST_SHAPES, OpenVino
@@ -30,8 +30,8 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def found_in(other: Boxes, boxes: Boxes) -> float:
-    """Share of the boxes that the other engine has too: same class, IoU above 0.7."""
-    hits = [any(row[5] == o[5] and overlap(row, o) > 0.7 for o in other) for row in boxes]
+    """Share of the boxes that the other engine has too: same class, and one object by the rule of suppression."""
+    hits = [any(row[5] == o[5] and overlap(row, o) > SAME_OBJECT for o in other) for row in boxes]
     return float(np.mean(hits)) if hits else 1.0
 
 
