@@ -14,6 +14,9 @@ from ioc.model import Device
 #: A device's `last_seen` is written this often at most; its last sighting is written in the end all the same.
 SIGHT_EVERY_S: Final = 10.0
 _SCAN_EVERY_S: Final = 1.0
+#: What is due is spread over so many commits, so that none is slow for it; so few at once are not worth it.
+_SHARES: Final = 20
+_LEAST: Final = 20
 
 
 class Registry:
@@ -40,6 +43,8 @@ class Sights:
         self._waiting: dict[str, Sight] = {}
         self._written: dict[str, float] = {}
         self._scanned = -inf
+        self._due: list[str] = []
+        self._share = 0
 
     def note(self, seen: dict[str, Sighting]) -> None:
         """Add what a batch saw."""
@@ -52,17 +57,25 @@ class Sights:
             last = sighting.received if earlier is None else max(sighting.received, earlier.seen)
             self._waiting[key] = Sight(key, last, ahead)
 
-    def due(self, *, everything: bool = False) -> list[Sight]:
-        """What should be written now."""
+    def due(self, *, at_once: bool = False, everything: bool = False) -> list[Sight]:
+        """What should be written now.
+
+        Args:
+            at_once: all that is due, as there is nothing else to write.
+            everything: also what is not due yet.
+        """
         now = self._clock()
         if everything:
             return list(self._waiting.values())
-        if now - self._scanned < _SCAN_EVERY_S:
-            return []
-        self._scanned = now
-        oldest = now - SIGHT_EVERY_S
-        written = self._written
-        return [sight for key, sight in self._waiting.items() if written.get(key, oldest) <= oldest]
+        if now - self._scanned >= _SCAN_EVERY_S:
+            self._scanned = now
+            oldest = now - SIGHT_EVERY_S
+            written = self._written
+            self._due = [key for key in self._waiting if written.get(key, oldest) <= oldest]
+            self._share = max(_LEAST, -(-len(self._due) // _SHARES))
+        some = len(self._due) if at_once else self._share
+        keys, self._due = self._due[:some], self._due[some:]
+        return [self._waiting[key] for key in keys if key in self._waiting]
 
     def done(self, sights: Iterable[Sight]) -> None:
         """They were committed."""

@@ -60,7 +60,10 @@ class Settings(BaseSettings):
 
     ingest_batch_rows: int = Field(5000, ge=1, le=100_000, description="Commit when a batch holds this many messages …")
     ingest_batch_ms: int = Field(
-        20, ge=1, le=5000, description="… or when its oldest message is this many ms old (six times that under load)."
+        10,
+        ge=1,
+        le=5000,
+        description="… or when its oldest message is this many ms old (twelve times that under load).",
     )
     ingest_inflight: int = Field(
         20_000, ge=20, le=65_535, description="QoS 1 messages the broker may hand out unacknowledged (receive maximum)."

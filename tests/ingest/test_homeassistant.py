@@ -640,7 +640,7 @@ configs = st.dictionaries(names, values, max_size=12)
 components = st.sampled_from(["sensor/x", "light/n/x", "switch/x", "binary_sensor/x", "device/x"])
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     st.lists(st.tuples(components, configs), min_size=1, max_size=4),
     st.binary(max_size=20) | values.map(lambda v: json.dumps(v).encode()),

@@ -271,7 +271,7 @@ LEVELS = st.sampled_from(
 GIVEN = ("UtcTime", "Source", "Data", "SimpleItem", "Name", "Value", "State", "IsMotion", "Rule", "Count", "ObjectId")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(LEVELS, st.just(b"") | hostile(*GIVEN)), max_size=5), hostile(*GIVEN), st.booleans())
 def test_decode_anything(messages: list[tuple[str, bytes]], items: bytes, holds: bool) -> None:
     """No payload raises, whatever came before; what is taken can be stored."""

@@ -47,6 +47,23 @@ def test_sights_kept_until_committed() -> None:
     assert len(sights.due(everything=True)) == 2
 
 
+def test_sights_of_many_devices_are_spread() -> None:
+    """No commit writes a thousand devices at once, unless there is nothing else to write; within a second all are written."""
+    now = 1000.0
+    sights = Sights(lambda: now)
+    sights.note({f"d{number}": make_sighting(0) for number in range(1000)})
+    written: list[str] = []
+    for _ in range(20):
+        some = sights.due()
+        assert len(some) == 50
+        sights.done(some)
+        written += [sight.device for sight in some]
+    assert len(set(written)) == 1000
+    now += SIGHT_EVERY_S
+    sights.note({f"d{number}": make_sighting(9) for number in range(1000)})
+    assert len(sights.due(at_once=True)) == 1000
+
+
 def test_sights_clock_of_the_least_delayed() -> None:
     """Between two writes the message that was least delayed tells the device's clock."""
     sights = Sights()

@@ -231,7 +231,7 @@ def test_effect_is_nothing_outside_its_time(offset: float, rise: float, fall: fl
 
 
 @given(TIMES, st.sampled_from([60.0, 360.0, 3600.0]))
-@example_settings(deadline=None, max_examples=40)
+@example_settings(max_examples=40)
 def test_storm_floods_the_low_ward_and_leaves_nothing_behind(start: float, length: float) -> None:
     """At any state of the tide the gauge passes the third alert level; every effect ends with the story."""
     cast = storm.choose(SMALL, ("cam-tth-1.1", "cam-tth-21.12"))

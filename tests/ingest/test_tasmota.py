@@ -373,7 +373,7 @@ values = st.recursive(
 payloads = st.binary(max_size=40) | values.map(lambda value: json.dumps(value).encode())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(topics, payloads), min_size=1, max_size=4))
 def test_hears_anything(said: list[tuple[str, bytes]]) -> None:
     """No payload raises."""
