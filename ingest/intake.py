@@ -81,9 +81,8 @@ class Intake:
         messages = self.batch.messages
         self._origin = len(messages)
         messages.append(message)
-        if message[
-            3
-        ]:  # its device may have been of another kind when it came first, so that it went to quarantine then
+        # When a redelivered one came first its device may have been of another kind, so that it went to quarantine.
+        if message[3]:
             self.batch.undated.add(self._origin)
 
     def end(self, topic: str, client: str, dialect: str) -> None:
@@ -446,9 +445,8 @@ class Intake:
     def _checked(self, device: str, kind: str, stamp: Any, key: str, raw: Any) -> float | None:
         """The value of a measure; None when something is wrong, which is noted."""
         measure = MEASURES_OF[kind].get(key)
-        if (
-            measure is None and self.redelivered
-        ):  # when it came first its device may have been of a kind that reports this
+        if measure is None and self.redelivered:
+            # When it came first its device may have been of a kind that reports this.
             measure = MEASURES.get(key)
         try:
             if measure is None:

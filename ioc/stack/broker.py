@@ -66,12 +66,7 @@ class Broker:
         text = CONFIGURATION.format(port=port, folder=self._folder, messages=quarter // _OVERHEAD, size=quarter)
         write_private(path, text, self._user)
         child = start("mosquitto", [self._program, "-c", path], log=self._log, user=self._user)
-        try:
-            wait_ready(child, lambda: answers("127.0.0.1", port), 30)
-        except BaseException:
-            child.stop()
-            raise
-        return child
+        return wait_ready(child, lambda: answers("127.0.0.1", port), 30)
 
 
 def answers(host: str, port: int) -> bool:

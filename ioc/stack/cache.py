@@ -50,12 +50,7 @@ class Cache:
         path = self._folder / "redis.conf"
         write_private(path, CONFIGURATION.format(socket=self._socket, folder=self._folder), self._user)
         child = start("redis", [self._program, path], log=self._log, user=self._user)
-        try:
-            wait_ready(child, lambda: _answers(self._socket), 30)
-        except BaseException:
-            child.stop()
-            raise
-        return child
+        return wait_ready(child, lambda: _answers(self._socket), 30)
 
 
 def _answers(path: Path) -> bool:

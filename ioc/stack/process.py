@@ -120,12 +120,21 @@ def start(
     return Child(name, process, stop_signal, log)
 
 
-def wait_ready(child: Child, ready: Callable[[], bool], seconds: float) -> None:
-    """Wait until `ready()`, while the child lives.
+def wait_ready(child: Child, ready: Callable[[], bool], seconds: float) -> Child:
+    """Wait until `ready()`, while the child lives; returns it. One that is not waited for to the end is stopped.
 
     Raises:
         StackError: with the end of its log, when it dies or takes longer.
     """
+    try:
+        _wait(child, ready, seconds)
+    except BaseException:
+        child.stop()
+        raise
+    return child
+
+
+def _wait(child: Child, ready: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not ready():
         if not child.alive():

@@ -11,7 +11,6 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -84,7 +83,7 @@ class RabbitMq:
             user=self._user,
             environment=self._environment(port),
         )
-        return _waited(child, lambda: _listens(port), 30)
+        return wait_ready(child, lambda: _listens(port), 30)
 
     def start(self, port: int, *, names: int, node: int) -> Child:
         """Start the broker and wait until it answers a CONNECT.
@@ -129,7 +128,7 @@ class RabbitMq:
             environment=environment,
             folder=folder,
         )
-        return _waited(child, lambda: answers("127.0.0.1", port), STARTS_S)
+        return wait_ready(child, lambda: answers("127.0.0.1", port), STARTS_S)
 
     def _environment(self, names: int) -> dict[str, str]:
         return {
@@ -148,15 +147,6 @@ def _version(program: Path) -> tuple[int, int]:
     if found is None:
         raise StackError(f"{libraries} does not say which RabbitMQ it is: install Debian's package rabbitmq-server")
     return int(found[1]), int(found[2])
-
-
-def _waited(child: Child, ready: Callable[[], bool], seconds: float) -> Child:
-    try:
-        wait_ready(child, ready, seconds)
-    except BaseException:
-        child.stop()
-        raise
-    return child
 
 
 def _listens(port: int) -> bool:
