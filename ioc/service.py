@@ -103,6 +103,7 @@ class Service:
         self.log: Log = structlog.get_logger().bind(service=name)
         self.stopping = threading.Event()
         self.figures: Callable[[], dict[str, float]] = dict
+        self._told = False
         self._missing: dict[str, str] = {}
         self._missing_lock = threading.Lock()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -120,6 +121,10 @@ class Service:
     def __exit__(self, *exc: object) -> None:
         """Stop the heartbeat."""
         self.stopping.set()
+        if self._told:
+            # The process ends. Python puts the default back before it is gone, and one more signal would then kill it.
+            for number in _STOP:
+                signal.signal(number, signal.SIG_IGN)
         self._thread.join(timeout=5)
         self.log.info("stopped")
 
@@ -166,6 +171,7 @@ class Service:
     def _await_signals(self, told: int) -> None:
         while number := os.read(told, 1):
             if number[0] in _STOP and not self.stopping.is_set():
+                self._told = True
                 self.log.info("stopping", signal=signal.Signals(number[0]).name)
                 self.stopping.set()
 
