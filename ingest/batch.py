@@ -11,6 +11,8 @@ from math import inf
 from operator import itemgetter
 from typing import Any, Final
 
+import msgspec
+
 from ingest.message import QUARANTINE, Block, Outgoing, Raw
 from ioc.model import Announcement, Answer, DeviceState, Discovery, Event, Frame, Reading, Rejected
 
@@ -18,28 +20,27 @@ from ioc.model import Announcement, Answer, DeviceState, Discovery, Event, Frame
 FRESH_S: Final = 60.0
 
 
-class Sighting:
+class Sighting(msgspec.Struct, gc=False):
     """What a batch saw of one device.
 
     Attributes:
         received: when its newest message came.
-        stamp_ms: its newest own time, epoch milliseconds; -inf when it stated none.
-        stamp_received: when the message with that time came; of all its messages the one that was least delayed.
+        stamp_received: when the message with its newest own time came; of all its messages the one that was least delayed.
+        stamp_ms: that time, epoch milliseconds; -inf when it stated none.
+        ahead_ms: how far its clock was ahead of ours then; -inf when it stated no time.
         speaks: it sent data that states no time and was not held back on the way, as far as we know.
     """
 
-    __slots__ = ("received", "speaks", "stamp_ms", "stamp_received")
-
-    def __init__(self, received: datetime) -> None:
-        self.received = received
-        self.stamp_ms: float = -inf
-        self.stamp_received = received
-        self.speaks = False
+    received: datetime
+    stamp_received: datetime
+    stamp_ms: float = -inf
+    ahead_ms: float = -inf
+    speaks: bool = False
 
     @property
     def ahead_s(self) -> float | None:
         """How far its clock was ahead of ours; transport and buffering only ever make it smaller."""
-        return None if self.stamp_ms == -inf else self.stamp_ms / 1000 - self.stamp_received.timestamp()
+        return None if self.ahead_ms == -inf else self.ahead_ms / 1000
 
     @property
     def fresh(self) -> datetime | None:
@@ -159,15 +160,16 @@ class Batch:
         """How full it is: rows to write, and at least one for every message."""
         return max(len(self.readings) + len(self.clock_off) + len(self.states) + len(self.events), len(self.messages))
 
-    def open(self, block: Block) -> None:
-        """The messages that follow come from this block."""
+    def open(self, block: Block) -> int:
+        """Take up the messages of a block; returns the place of the first one."""
+        first = len(self.messages)
         if self.born is None:
             self.born = time.monotonic()
         self.size += block.size
         if block.source == QUARANTINE:
-            self.replays[len(self.messages)] = (block.received, block.messages[0][2])
+            self.replays[first] = (block.received, block.messages[0][2])
             self.fed.append(block.messages[0][2])
-        self._starts.append(len(self.messages))
+        self._starts.append(first)
         self._received.append(block.received)
         self._sources.append(block.source)
         self._places.append((block.segment, block.first))
@@ -179,6 +181,10 @@ class Batch:
         mids = [mid for _, _, mid, _ in block.messages if mid]
         if mids and block.generation:
             self.acks.setdefault(block.generation, []).extend(mids)
+        # When a redelivered one came first its device may have been of another kind, so that it went to quarantine.
+        self.undated.update([place for place, message in enumerate(block.messages, first) if message[3]])
+        self.messages += block.messages
+        return first
 
     def received(self, origin: int) -> datetime:
         """When the message of that index came."""

@@ -51,10 +51,9 @@ class Clocks:
         self._lane = lane % LANES
         self._last = datetime.min.replace(tzinfo=UTC)
 
-    def believed(self, received: datetime) -> tuple[float, float]:
-        """The earliest and latest device time, epoch milliseconds, that is believed of what came then."""
-        now = received.timestamp() * 1000
-        return now - self._behind_ms, now + self._ahead_ms
+    def believed(self, received_ms: float) -> tuple[float, float]:
+        """The earliest and latest device time that is believed of what came then; all in epoch milliseconds."""
+        return received_ms - self._behind_ms, received_ms + self._ahead_ms
 
     def free_time(self, received: datetime) -> datetime:
         """The receive time, moved to a microsecond that was not given out before, in no process."""

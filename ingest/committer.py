@@ -12,7 +12,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-import msgspec
 import psycopg
 
 from ingest.batch import Batch
@@ -140,7 +139,7 @@ class Committer:
                 self.waiting_since = None
                 COMMITS.observe(time.monotonic() - began)
                 self.registry.update(outcome.devices)
-                self._remember_states(outcome)
+                self.registry.remember(outcome.states)
                 _count(outcome, batch)
                 return outcome
             if self._is_late():
@@ -261,15 +260,6 @@ class Committer:
         if self._stop_at is None:
             self._stop_at = time.monotonic() + PATIENCE_S
         return time.monotonic() > self._stop_at
-
-    def _remember_states(self, outcome: Outcome) -> None:
-        devices = self.registry.devices
-        for state in outcome.states:
-            device = devices.get(state.device)
-            if device is not None and (device.state_time is None or device.state_time < state.time):
-                devices[device.id] = msgspec.structs.replace(
-                    device, state=state.state, state_time=state.time, state_reason=state.reason
-                )
 
 
 def _count(outcome: Outcome, batch: Batch) -> None:

@@ -44,11 +44,8 @@ class Decoder:
     def decode(self, block: Block) -> None:
         """Decode every message of a block; what is wrong with one goes to quarantine."""
         intake, routes, most_bytes = self._intake, self._routes, self._most_bytes
-        intake.open(block)
-        for message in block.messages:
-            topic, payload, _, _ = message
+        for intake.origin, (topic, payload, _, _) in enumerate(block.messages, intake.open(block)):
             route = routes.get(topic)
-            intake.begin(message)
             try:
                 if route is None:
                     route = self._route(topic)
@@ -60,11 +57,12 @@ class Decoder:
             except Exception as error:  # noqa: BLE001 - a fault of ours in one message must not stop the others
                 self._log.exception("decoder fault", topic=topic)
                 intake.fault(RejectedError("shape", f"the decoder failed: {error!r}"))
-            if intake.has_unknown and self._supplement is not None:
-                self._supplement(topic.decode("utf-8", "replace"), intake)
-            if intake.is_faulty:
+            if intake.noted:
+                name = topic.decode("utf-8", "replace")
+                if intake.has_unknown and self._supplement is not None:
+                    self._supplement(name, intake)
                 device, dialect = ("", "") if route is None else route[:2]
-                intake.end(topic.decode("utf-8", "replace"), device, dialect)
+                intake.end(name, device, dialect)
 
     def forget_routes(self) -> None:
         """Dialects take other topics than before."""

@@ -14,7 +14,7 @@ import msgspec
 from ingest.batch import Batch, Sighting
 from ingest.clock import LANES, Clocks, device_time
 from ingest.jpeg import picture_size
-from ingest.message import QUARANTINE, Block, Outgoing, Raw
+from ingest.message import QUARANTINE, Block, Outgoing
 from ingest.quarantine import MOST_KEPT, printable
 from ioc.catalog import EVENTS, KINDS, MEASURES, measure_named
 from ioc.errors import RejectedError
@@ -48,6 +48,8 @@ class Intake:
         batch: the batch being filled.
         kinds: kind of every device that has introduced itself. The decoder's own view: it runs ahead of the database by the
             announcements that are not committed yet.
+        origin: place in the batch of the message in hand; who decodes sets it.
+        noted: something was wrong with the message in hand, or not known.
         wanted: topic filters that dialects have asked for beyond their own (`listen`), and whether what is retained there is
             wanted; never changed in place, because another thread reads it.
     """
@@ -55,12 +57,13 @@ class Intake:
     def __init__(self, kinds: Mapping[str, str], clocks: Clocks) -> None:
         self.batch = Batch()
         self.kinds: dict[str, str] = dict(kinds)
+        self.origin = 0
+        self.noted = False
         self.wanted: dict[str, bool] = {}
         self._met: dict[str, Discovery] = {}
         self._clocks = clocks
         self._received = datetime.min.replace(tzinfo=UTC)
-        self._earliest = self._latest = 0.0
-        self._origin = 0
+        self._received_ms = self._earliest = self._latest = 0.0
         self._faults: dict[str, list[str]] = {}
         self._unknown: list[Unknown] = []
         self._replayed = False
@@ -68,34 +71,30 @@ class Intake:
         #: The first free receive time that a message took, and which message that was.
         self._own: tuple[int, datetime] = (-1, self._received)
 
-    def open(self, block: Block) -> None:
-        """The messages that follow come from this block."""
-        self.batch.open(block)
+    def open(self, block: Block) -> int:
+        """The messages that follow come from this block; returns the place of its first one."""
+        self.origin = self.batch.open(block)
         self._received = block.received
         self._replayed = block.source == QUARANTINE
         self._free_times = 0
-        self._earliest, self._latest = self._clocks.believed(block.received)
-
-    def begin(self, message: Raw) -> None:
-        """All that follows comes from this message of the block."""
-        messages = self.batch.messages
-        self._origin = len(messages)
-        messages.append(message)
-        # When a redelivered one came first its device may have been of another kind, so that it went to quarantine.
-        if message[3]:
-            self.batch.undated.add(self._origin)
+        self._received_ms = block.received.timestamp() * 1000
+        self._earliest, self._latest = self._clocks.believed(self._received_ms)
+        return self.origin
 
     def end(self, topic: str, client: str, dialect: str) -> None:
         """The message is done: what was wrong with it goes to quarantine, one entry for each reason."""
-        payload = self.batch.messages[self._origin][1]
-        self.batch.undated.add(self._origin)
         for unknown in self.take_unknown():
             self.fault(unknown.error)
+        self.noted = False
+        if not self._faults:
+            return
+        payload = self.batch.messages[self.origin][1]
+        self.batch.undated.add(self.origin)
         received = self._own_time(payload)
         for reason, details in self._faults.items():
             more = f" (and {len(details) - _NAMED} more)" if len(details) > _NAMED else ""
             self.batch.reject(
-                self._origin,
+                self.origin,
                 Rejected(
                     received=received,
                     topic=printable(topic),
@@ -110,17 +109,13 @@ class Intake:
         self._faults = {}
 
     @property
-    def is_faulty(self) -> bool:
-        """Whether something was wrong with the message."""
-        return bool(self._faults or self._unknown)
-
-    @property
     def has_unknown(self) -> bool:
         """Whether the message held values for which there is no measure."""
         return bool(self._unknown)
 
     def fault(self, error: RejectedError) -> None:
         """Something in the message is wrong; the rest of it goes on."""
+        self.noted = True
         self._faults.setdefault(error.reason, []).append(error.detail)
 
     def take_unknown(self) -> list[Unknown]:
@@ -134,19 +129,19 @@ class Intake:
         Raises:
             RejectedError: `time`. Faults of single values are kept, and the other values stored.
         """
-        # Every message comes through here: the common case (an integer, a believable time, numbers in range) takes no calls.
+        # Every message comes through here: the common case (an integer, a believable time, numbers in range) takes few calls.
+        kind = self.kinds.get(device, "")
         if type(stamp) is int and self._earliest <= stamp <= self._latest:
-            time, stamp_ms = datetime.fromtimestamp(stamp / 1000, UTC), float(stamp)
+            time = datetime.fromtimestamp(stamp / 1000, UTC)
+            self._sight(device, stamp)
         else:
             time = device_time(stamp)
             stamp_ms = time.timestamp() * 1000
-        received, batch = self._received, self.batch
-        self._sight(device, stamp_ms)
-        kind = self.kinds.get(device, "")
-        if not self._earliest <= stamp_ms <= self._latest:
-            self._clock_off(device, kind, time, values)
-            return
-        ranges = RANGES_OF[kind]
+            self._sight(device, stamp_ms)
+            if not self._earliest <= stamp_ms <= self._latest:
+                self._clock_off(device, kind, time, values)
+                return
+        received, batch, ranges = self._received, self.batch, RANGES_OF[kind]
         for key, raw in values.items():
             span = ranges.get(key)
             if span is not None and type(raw) is float and span[0] <= raw <= span[1]:
@@ -155,7 +150,7 @@ class Intake:
                 value = self._checked(device, kind, stamp, key, raw)
             if value is not None:
                 batch.readings.append(Reading(time, device, key, value, 0, received))
-                batch.readings_of.append(self._origin)
+                batch.readings_of.append(self.origin)
 
     @property
     def received(self) -> datetime:
@@ -165,7 +160,7 @@ class Intake:
     @property
     def redelivered(self) -> bool:
         """Whether the message in hand may have been decoded before: by the broker's word, or because it is recalled."""
-        return self.batch.messages[self._origin][3]
+        return self.batch.messages[self.origin][3]
 
     def measured(self, device: str, stamp: Any, items: Iterable[tuple[str, Any, str]], *, spoke: bool = True) -> None:
         """Values as another dialect names them: (name, value, unit); unit "" = none stated.
@@ -206,8 +201,8 @@ class Intake:
                 value = self._checked(device, kind, None, key, raw)
                 if value is not None:
                     self.batch.readings.append(Reading(time, device, key, value, Quality.NO_TIME, self._received))
-                    self.batch.readings_of.append(self._origin)
-                    self.batch.undated.add(self._origin)
+                    self.batch.readings_of.append(self.origin)
+                    self.batch.undated.add(self.origin)
 
     def event(
         self,
@@ -246,12 +241,12 @@ class Intake:
             else:
                 self._sight(device, device_time(said).timestamp() * 1000)
         if time is self._received:
-            self.batch.undated.add(self._origin)
+            self.batch.undated.add(self.origin)
         if stamp is None:  # of several that were read in one block none may take the place of another
             time = self._free_time()
         clean = {printable(str(key)): printable(item) if isinstance(item, str) else item for key, item in data.items()}
         self.batch.events.append(Event(time, device, kind, printable(source, 200), clean, self._received))
-        self.batch.events_of.append(self._origin)
+        self.batch.events_of.append(self.origin)
         return time
 
     def when(self, stamp: Any) -> datetime:
@@ -290,9 +285,9 @@ class Intake:
             if self._replayed:
                 return  # meant for a command of that time
             # A redelivery must not answer the command that came after the one it was meant for.
-            self.batch.undated.add(self._origin)
+            self.batch.undated.add(self.origin)
         self.batch.answers.append(Answer(device, order, ok, printable(detail, 200), self._received))
-        self.batch.answers_of.append(self._origin)
+        self.batch.answers_of.append(self.origin)
 
     def discover(self, discovery: Discovery) -> None:
         """A device of another dialect was met; written when it is new or tells something new of itself."""
@@ -348,9 +343,9 @@ class Intake:
             self._heard(device)
         if time is received:  # it has no time of its own that could tell it from its redelivery
             self.batch.unstamped.add(len(self.batch.states))
-            self.batch.undated.add(self._origin)
+            self.batch.undated.add(self.origin)
         self.batch.states.append(DeviceState(time, device, cast("State", state), printable(reason, 200), received))
-        self.batch.states_of.append(self._origin)
+        self.batch.states_of.append(self.origin)
 
     def announce(self, announcement: Announcement) -> None:
         """A device introduces itself.
@@ -374,13 +369,13 @@ class Intake:
         device = announcement.device
         self.kinds[device] = announcement.kind
         self.batch.announced[device] = announcement
-        self.batch.announced_of[device] = self._origin
+        self.batch.announced_of[device] = self.origin
 
     def retire(self, device: str) -> None:
         """A device was taken out of service."""
         self.kinds.pop(device, None)
         self.batch.announced[device] = None
-        self.batch.announced_of[device] = self._origin
+        self.batch.announced_of[device] = self.origin
 
     def frame(self, camera: str, stamp: Any, jpeg: bytes) -> None:
         """One picture of a camera. A camera with a wrong clock is believed no further than our own.
@@ -411,7 +406,7 @@ class Intake:
             if value is not None:
                 reading = Reading(free, device, key, value, Quality.CLOCK_OFF, self._received)
                 self.batch.clock_off.append((reading, time))
-                self.batch.clock_off_of.append(self._origin)
+                self.batch.clock_off_of.append(self.origin)
 
     def _free_time(self) -> datetime:
         """A receive time that is this message's alone, the next one at each call.
@@ -423,13 +418,13 @@ class Intake:
             self._free_times += 1
         else:
             time = self._clocks.free_time(self._received)
-        if self._own[0] != self._origin:
-            self._own = (self._origin, time)
+        if self._own[0] != self.origin:
+            self._own = (self.origin, time)
         return time
 
     def _own_time(self, payload: bytes) -> datetime:
         """The first of those times, by which the message is known in quarantine; room is left for what it may still hold."""
-        if self._own[0] != self._origin:
+        if self._own[0] != self.origin:
             self._free_time()
         if not self._replayed:
             self._clocks.keep_free(self._received, min(payload.count(b","), _MOST_HELD))
@@ -438,6 +433,7 @@ class Intake:
     def _refuse(self, error: RejectedError, device: str, stamp: Any, name: str, raw: Any) -> None:
         """A value is wrong; when it is that there is no measure for it, somebody may still know one."""
         if error.reason == "measure":
+            self.noted = True
             self._unknown.append(Unknown(error, device, stamp, name, raw))
         else:
             self.fault(error)
@@ -466,21 +462,22 @@ class Intake:
 
     def _heard(self, device: str) -> None:
         """Note that the device was heard of, without a time of its own."""
-        sighting = self.batch.seen.setdefault(device, Sighting(self._received))
+        sighting = self.batch.seen.setdefault(device, Sighting(self._received, self._received))
         if not self._replayed:
             sighting.received = self._received
 
     def _sight(self, device: str, stamp_ms: float) -> None:
         """Note that the device was heard of, and its clock."""
-        if self._replayed:  # that was then, and says nothing of now
-            self._heard(device)
-            return
         sighting = self.batch.seen.get(device)
         if sighting is None:
-            sighting = self.batch.seen[device] = Sighting(self._received)
+            sighting = self.batch.seen[device] = Sighting(self._received, self._received)
+        if self._replayed:  # that was then, and says nothing of now
+            return
         sighting.received = self._received
         if stamp_ms > sighting.stamp_ms:
-            sighting.stamp_ms, sighting.stamp_received = stamp_ms, self._received
+            sighting.stamp_ms = stamp_ms
+            sighting.ahead_ms = stamp_ms - self._received_ms
+            sighting.stamp_received = self._received
 
 
 def is_order(raw: Any) -> bool:

@@ -32,8 +32,10 @@ from ioc.topics import covers
 #: belongs to, and what is noted of it is known as its own (`ingest.order`).
 _GENERATIONS: Final = count(1 + secrets.randbits(62))
 _FULL_POLL_S: Final = 0.01
-#: The socket is read this often at most.
+#: The socket is read this often at most; less often while more messages than that come with each read.
 _BREATH_S: Final = 0.002
+_DEEP_BREATH_S: Final = 0.006
+_POURING: Final = 30
 #: A lost peer must not be waited for longer than this when it leaves no word.
 _CONNACK_S: Final = 10.0
 #: After so many connections that ended soon it is asked why.
@@ -90,6 +92,7 @@ class Link:
         #: How many connections ended soon, one after the other.
         self._short = 0
         self._read_at = 0.0
+        self._breath_s = _BREATH_S
         self._reading = threading.Event()
         self._reading.set()
         self._ending = threading.Event()
@@ -198,8 +201,10 @@ class Link:
             self._send_acks()
             if sock in readable:
                 # Under load the socket is always readable: a short breath makes few large blocks of many small ones.
-                time.sleep(max(0.0, self._read_at + _BREATH_S - time.monotonic()))
+                time.sleep(max(0.0, self._read_at + self._breath_s - time.monotonic()))
+                before = self.received
                 self._read()
+                self._breath_s = _DEEP_BREATH_S if self.received - before > _POURING else _BREATH_S
                 self._read_at = time.monotonic()
             self._follow()
             if writable:
@@ -293,7 +298,7 @@ class Link:
 
     def _on_block(self, messages: list[Raw], size: int) -> None:
         self._inbox.put(Block(self._generation, utc_now(), messages, size + OVERHEAD * len(messages), self._client_id))
-        self._unacknowledged += sum(1 for message in messages if message[2])
+        self._unacknowledged += len([None for message in messages if message[2]])
         self.received += len(messages)
         RECEIVED.inc(len(messages))
 

@@ -32,33 +32,49 @@ _RETAIN: Final = 0x01
 SESSION_S: Final = 14 * 86_400
 
 
+#: First bytes of what nearly every packet is: a PUBLISH of QoS 1, not retained, the second one handed over again.
+_PLAIN: Final = 0x32
+_AGAIN: Final = 0x3A
+
+
 class Blocks:
     """Cuts a byte stream into MQTT packets; pure.
 
-    `feed` gives the packets that are complete: (first byte, body). A packet that is not waits for the next block.
+    A packet that is not complete waits for the next block.
+
+    Args:
+        properties: a PUBLISH has properties, as in MQTT 5.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, properties: bool) -> None:
+        self._properties = properties
         self._parts: list[bytes] = []
         self._held = 0
         self._need = 2
 
-    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+    def feed(self, data: bytes) -> tuple[list[Raw], list[tuple[int, int, bytes]]]:
         """Packets completed by these bytes.
 
+        Returns:
+            Messages of QoS 1 that are not retained, which is what comes by the thousand. All else as (how many of those came
+            before it, first byte, body).
+
         Raises:
-            ValueError: a length field that MQTT forbids.
+            ValueError: a length field that MQTT forbids, or a PUBLISH that is cut off.
+            IndexError: likewise.
         """
+        messages: list[Raw] = []
+        others: list[tuple[int, int, bytes]] = []
         self._parts.append(data)
         self._held += len(data)
         if self._held < self._need:  # not yet: joining now would copy a large packet again and again
-            return []
+            return messages, others
         buffer = data if len(self._parts) == 1 else b"".join(self._parts)
-        packets = []
+        properties = self._properties
         at, end = 0, len(buffer)
         self._need = 2
         while end - at >= 2:
-            length, body = buffer[at + 1], at + 2
+            first, length, body = buffer[at], buffer[at + 1], at + 2
             if length > 127:
                 length &= 127
                 shift = 7
@@ -81,11 +97,26 @@ class Blocks:
             if after > end:
                 self._need = after - at
                 break
-            packets.append((buffer[at], buffer[body:after]))
             at = after
+            if first == _PLAIN or first == _AGAIN:  # a set takes twice as long
+                mid = body + 2 + (buffer[body] << 8 | buffer[body + 1])
+                start = mid + 2
+                if properties:
+                    # One byte tells the length of nearly all properties, which are none.
+                    if buffer[start] > 127:
+                        messages.append(published(first, buffer[body:after]))
+                        continue
+                    start += 1 + buffer[start]
+                if start > after:
+                    raise ValueError("a PUBLISH shorter than its topic and properties")
+                messages.append(
+                    (buffer[body + 2 : mid], buffer[start:after], buffer[mid] << 8 | buffer[mid + 1], first == _AGAIN)
+                )
+            else:
+                others.append((len(messages), first, buffer[body:after]))
         self._parts = [buffer[at:]] if at < end else []
         self._held = end - at
-        return packets
+        return messages, others
 
 
 def published(first: int, body: bytes) -> Raw:
@@ -169,7 +200,7 @@ class BlockClient(Client):
         self._deliver = deliver
         self._wants_retained = wants_retained
         self._queues_retained = queues_retained
-        self._blocks = Blocks()
+        self._blocks = Blocks(properties=False)
         self.connect_async(
             contact.address.host,
             contact.address.port,
@@ -180,8 +211,9 @@ class BlockClient(Client):
 
     def reconnect(self) -> MQTTErrorCode:
         """Connect again; what was read of the old connection's last packet is forgotten."""
-        self._blocks = Blocks()
-        return super().reconnect()
+        outcome = super().reconnect()
+        self._blocks = Blocks(properties=self._protocol is V5)
+        return outcome
 
     def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
         """Read one block and handle every packet that is complete."""
@@ -198,24 +230,20 @@ class BlockClient(Client):
             return self._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
         with self._msgtime_mutex:
             self._last_bytes_received = paho.time_func()
-        messages: list[Raw] = []
         outcome = MQTTErrorCode.MQTT_ERR_SUCCESS
-        take, retained = (published, 0) if self._protocol is V5 else (published_311, _RETAIN)
+        messages: list[Raw] = []
         try:
-            for first, body in self._blocks.feed(data):
-                if first & 0xF0 == _PUBLISH:
-                    message = take(first, body)
-                    if first & retained and not self._wants_retained(message[0]):
-                        self._pass_over(message)
-                    elif first & _RETAIN and not self._queues_retained:
-                        self.acknowledge([message[2]] if message[2] else [])
-                        messages.append((message[0], message[1], 0, False))
-                    else:
-                        messages.append(message)
-                else:
+            messages, others = self._blocks.feed(data)
+            added = 0
+            for before, first, body in others:
+                if first & 0xF0 != _PUBLISH:
                     outcome = self._handle_other(first, body)
-                    if outcome or self._sock is None:
-                        break
+                elif message := self._unusual(first, body):
+                    messages.insert(before + added, message)
+                    added += 1
+                if outcome or self._sock is None:
+                    del messages[before + added :]
+                    break
         except (ValueError, IndexError):
             outcome = MQTTErrorCode.MQTT_ERR_PROTOCOL
         if messages:
@@ -227,8 +255,9 @@ class BlockClient(Client):
     def acknowledge(self, mids: Sequence[int]) -> None:
         """Send PUBACKs, many in one write; only for messages of this connection, and only from the loop's thread."""
         if mids and self._sock is not None:
-            pack = struct.Struct("!BBH").pack
-            self._packet_queue(_PUBACK, b"".join([pack(_PUBACK, 2, mid) for mid in mids]), mids[-1], 1)
+            words = [_PUBACK << 8 | 2] * (2 * len(mids))
+            words[1::2] = mids
+            self._packet_queue(_PUBACK, struct.pack(f"!{len(words)}H", *words), mids[-1], 1)
 
     def keep_alive(self) -> None:
         """Ping although nothing is read, so that the broker does not take a paused reader for a dead one."""
@@ -237,10 +266,20 @@ class BlockClient(Client):
         with self._msgtime_mutex:
             self._last_bytes_received = self._last_msg_out = paho.time_func()
 
-    def _pass_over(self, message: Raw) -> None:
-        RETAINED.inc()
-        if mid := message[2]:
-            self.acknowledge([mid])
+    def _unusual(self, first: int, body: bytes) -> Raw | None:
+        """A message that is retained, or of another QoS; None when it is passed over."""
+        message = (published if self._protocol is V5 else published_311)(first, body)
+        topic, payload, mid, _ = message
+        if first & _RETAIN:
+            is_wanted = self._protocol is V5 or self._wants_retained(topic)
+            if is_wanted and self._queues_retained:
+                return message
+            self.acknowledge([mid] if mid else [])
+            if is_wanted:
+                return topic, payload, 0, False
+            RETAINED.inc()
+            return None
+        return message
 
     def _handle_other(self, first: int, body: bytes) -> MQTTErrorCode:
         self._in_packet = {

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable
 from math import inf
 from typing import Final
 
+from msgspec.structs import replace
+
 from ingest.batch import Sighting
 from ioc.db.devices import Sight
-from ioc.model import Device
+from ioc.model import Device, DeviceState
 
 #: A device's `last_seen` is written this often at most; its last sighting is written in the end all the same.
 SIGHT_EVERY_S: Final = 10.0
@@ -23,7 +25,10 @@ class Registry:
     """Devices as last committed; the committing thread alone changes it, after the commit."""
 
     def __init__(self, devices: Iterable[Device] = ()) -> None:
-        self.devices: dict[str, Device] = {device.id: device for device in devices}
+        self.devices: dict[str, Device] = {}
+        #: Those that are not online, by their state or for want of one; what comes from the others says nothing new of it.
+        self.absent: set[str] = set()
+        self.update(devices)
 
     def kinds(self) -> dict[str, str]:
         """Kind of every device that has one and is in service."""
@@ -33,6 +38,14 @@ class Registry:
         """Devices were written."""
         for device in devices:
             self.devices[device.id] = device
+            (self.absent.add if device.state in ("offline", "unknown") else self.absent.discard)(device.id)
+
+    def remember(self, states: Iterable[DeviceState]) -> None:
+        """States were written."""
+        for state in states:
+            device = self.devices.get(state.device)
+            if device is not None and (device.state_time is None or device.state_time < state.time):
+                self.update([replace(device, state=state.state, state_time=state.time, state_reason=state.reason)])
 
 
 class Sights:
@@ -40,22 +53,24 @@ class Sights:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._waiting: dict[str, Sight] = {}
+        self._waiting: dict[str, Sighting] = {}
         self._written: dict[str, float] = {}
         self._scanned = -inf
         self._due: list[str] = []
         self._share = 0
 
     def note(self, seen: dict[str, Sighting]) -> None:
-        """Add what a batch saw."""
+        """Add what a batch saw; when the next one is added, this one must have been dealt with."""
+        waiting = self._waiting
         for key, sighting in seen.items():
-            ahead, earlier = sighting.ahead_s, self._waiting.get(key)
-            # Of all the messages since the last write the one that was least delayed tells the clock best.
-            if earlier is not None and earlier.ahead_s is not None and (ahead is None or ahead < earlier.ahead_s):
-                ahead = earlier.ahead_s
-            # What is replayed from quarantine was heard of long ago.
-            last = sighting.received if earlier is None else max(sighting.received, earlier.seen)
-            self._waiting[key] = Sight(key, last, ahead)
+            earlier = waiting.setdefault(key, sighting)
+            if earlier is not sighting:
+                # Of all the messages since the last write the one that was least delayed tells the clock best.
+                if sighting.ahead_ms > earlier.ahead_ms:
+                    earlier.ahead_ms = sighting.ahead_ms
+                # What is replayed from quarantine was heard of long ago.
+                if sighting.received > earlier.received:
+                    earlier.received = sighting.received
 
     def due(self, *, at_once: bool = False, everything: bool = False) -> list[Sight]:
         """What should be written now.
@@ -66,7 +81,7 @@ class Sights:
         """
         now = self._clock()
         if everything:
-            return list(self._waiting.values())
+            return [Sight(key, one.received, one.ahead_s) for key, one in self._waiting.items()]
         if now - self._scanned >= _SCAN_EVERY_S:
             self._scanned = now
             oldest = now - SIGHT_EVERY_S
@@ -75,12 +90,14 @@ class Sights:
             self._share = max(_LEAST, -(-len(self._due) // _SHARES))
         some = len(self._due) if at_once else self._share
         keys, self._due = self._due[:some], self._due[some:]
-        return [self._waiting[key] for key in keys if key in self._waiting]
+        waiting = self._waiting
+        return [Sight(key, waiting[key].received, waiting[key].ahead_s) for key in keys if key in waiting]
 
     def done(self, sights: Iterable[Sight]) -> None:
         """They were committed."""
         now = self._clock()
         for sight in sights:
             self._written[sight.device] = now
-            if self._waiting.get(sight.device) == sight:
+            one = self._waiting.get(sight.device)
+            if one is not None and (one.received, one.ahead_s) == sight[1:]:
                 del self._waiting[sight.device]

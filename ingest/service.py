@@ -59,7 +59,7 @@ _BATCH_BYTES: Final = 16 * 1024 * 1024
 #: While more rows a second than this pour in, a batch may grow this many times older: each costs one commit, and each device one
 #: latest value a batch, however many readings it holds.
 _POURING_S: Final = 4000
-_POURING_FACTOR: Final = 6
+_POURING_FACTOR: Final = 16
 #: What is redelivered is looked at together where its order is all that tells it.
 _GATHERED_S: Final = 0.2
 #: The garbage collector looks after so many new objects: by default it would look thirty times while a batch is decoded.

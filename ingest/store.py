@@ -188,7 +188,9 @@ def _settled(batch: Batch, registry: Registry, current: dict[str, tuple[str, dat
         states.append(state)
         if since is None or since < state.time:
             current[state.device] = (state.state, state.time)
-    for key, sighting in batch.seen.items():
+    known, absent = registry.devices, registry.absent
+    for key in [key for key in batch.seen if key in absent or key not in known or key in current]:
+        sighting = batch.seen[key]
         if sighting.fresh is not None:
             said, since = state_of(key)
             if said in ("offline", "unknown") and (since is None or since < sighting.fresh):

@@ -58,12 +58,14 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     metrics_port: int = Field(0, ge=0, le=65535, description="Prometheus port on loopback; 0 = none.")
 
-    ingest_batch_rows: int = Field(5000, ge=1, le=100_000, description="Commit when a batch holds this many messages …")
+    ingest_batch_rows: int = Field(
+        20_000, ge=1, le=100_000, description="Commit when a batch holds this many messages …"
+    )
     ingest_batch_ms: int = Field(
         10,
         ge=1,
         le=5000,
-        description="… or when its oldest message is this many ms old (twelve times that under load).",
+        description="… or when its oldest message is this many ms old (sixteen times that under load).",
     )
     ingest_inflight: int = Field(
         20_000, ge=20, le=65_535, description="QoS 1 messages the broker may hand out unacknowledged (receive maximum)."

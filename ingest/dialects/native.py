@@ -126,7 +126,7 @@ class Native:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             said = leniently(payload)
         if type(said) is _Telemetry:
-            if said.device is not None:
+            if said.device != device:
                 _same_device(device, said.device)
             intake.telemetry(device, said.ts, said.values)
             return

@@ -67,11 +67,12 @@ def copy_into(
     """COPY rows into a table of that shape: the one named, else the table itself, where a doubled key fails the whole."""
     columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(name or sql.Identifier(table.name), columns)
-    astuple = msgspec.structs.astuple
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(table.types)
-        for row in rows:
-            copy.write_row(astuple(row))
+        pack = copy.formatter.write_row  # `copy.write_row` looks after every row whether there is something to send
+        for row in map(msgspec.structs.astuple, rows):
+            if data := pack(row):
+                copy.write(data)
 
 
 def store(connection: Connection, table: CopyTable, rows: Sequence[msgspec.Struct]) -> int:

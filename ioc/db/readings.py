@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Final
 
 import msgspec
 from psycopg.rows import class_row
 
+from ioc.db.arrays import floats, small_integers, texts, times
 from ioc.db.copy import READING, copy_into, store
 from ioc.db.pool import Connection, Edition
 from ioc.model import Reading
@@ -84,14 +86,21 @@ def store_readings(
     else:
         stored = store(connection, READING, readings)
     # In order, so that writers cannot deadlock.
-    ordered = sorted(newest, key=lambda one: (one.device, one.measure))
+    ordered = sorted(newest, key=attrgetter("device", "measure"))
     connection.execute(
         "INSERT INTO latest (time, device, measure, value, quality, received)"
-        " SELECT * FROM unnest(%b::timestamptz[], %b::text[], %b::text[], %b::float8[], %b::int2[], %b::timestamptz[])"
+        " SELECT * FROM unnest(%b, %b, %b, %b, %b, %b)"
         " ON CONFLICT (device, measure) DO UPDATE SET time = excluded.time,"
         " value = excluded.value, quality = excluded.quality, received = excluded.received"
         " WHERE excluded.time > latest.time",
-        [list(column) for column in zip(*map(msgspec.structs.astuple, ordered), strict=True)],
+        [
+            times([one.time for one in ordered]),
+            texts([one.device for one in ordered]),
+            texts([one.measure for one in ordered]),
+            floats([one.value for one in ordered]),
+            small_integers([one.quality for one in ordered]),
+            times([one.received for one in ordered]),
+        ],
     )
     hours = {one.time.replace(minute=0, second=0, microsecond=0) for one in readings if one.time < watermark}
     if hours:

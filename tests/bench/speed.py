@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 
 from ioc.stack.process import Child
@@ -15,7 +16,7 @@ from tests.bench.arena import PATIENCE_S, Arena, wait_until
 from tests.bench.contenders.contender import Contender, UnavailableError
 from tests.bench.counting import delays_ms, percentile
 from tests.bench.generate import flooding, publish_evenly
-from tests.bench.messages import MEASURES, Key, Series
+from tests.bench.messages import DEVICES, MEASURES, Key, Series
 from tests.bench.processes import cpu_s, peak_rss_mb
 from tests.flood import Flood
 
@@ -79,26 +80,34 @@ def _await_ready(arena: Arena, contender: Contender, child: Child, values: int, 
 
 
 def _persist(arena: Arena, contender: Contender, child: Child, number: int, values: int) -> dict[str, float]:
-    """Publish a series; messages a second until the last commit, CPU seconds per million messages, its own and the server's."""
+    """Publish a series; messages a second until the last commit, CPU seconds per million messages, its own and the server's.
+
+    Every device has sent a message before: a city's devices are met once.
+    """
     series = Series.ending_now(f"speed{next(_numbers)}", number, values)
     store = contender.store(values)
-    device, stamp = series.key(number - 1)
-    last = f"SELECT 1 FROM {store.table} WHERE device = %s AND {store.time} = {store.of_ms} LIMIT 1"
+    one = f"SELECT 1 FROM {store.table} WHERE device = %s AND {store.time} = {store.of_ms} LIMIT 1"
     everything = (
         f"SELECT count(*), extract(epoch FROM max(pg_xact_commit_timestamp(xmin)))::float8 FROM {store.table}"
-        " WHERE device LIKE %s"
+        f" WHERE device LIKE %s AND {store.time} >= {store.of_ms}"
     )
 
     def totals() -> tuple[int, float]:
-        rows, committed = arena.ask(store.url, everything, [f"{series.name}-%"])[0]
+        rows, committed = arena.ask(store.url, everything, [f"{series.name}-%", series.base])[0]
         return rows, committed or time.time()
 
+    def is_stored(key: Key) -> bool:
+        return bool(arena.ask(store.url, one, key))
+
+    met = replace(series, number=DEVICES, base=series.base - DEVICES)
+    Flood("127.0.0.1", arena.port).publish(met.messages(contender.root(values)))
+    wait_until(lambda: is_stored(met.key(DEVICES - 1)), "the devices are met")
     with flooding(arena.port, contender.root(values), series) as go:
         server = arena.server_pid()
         used, server_used, began = cpu_s(child.pid), cpu_s(server), time.time()
         go()
         until = time.monotonic() + PATIENCE_S
-        while not arena.ask(store.url, last, [device, stamp]) and time.monotonic() < until:
+        while not is_stored(series.key(number - 1)) and time.monotonic() < until:
             time.sleep(0.1)
         while (found := totals())[0] < number * store.rows and time.monotonic() < until:
             time.sleep(0.5)

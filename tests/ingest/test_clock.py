@@ -58,9 +58,7 @@ def test_device_time_bad(raw: Any) -> None:
 
 def test_believed_spans_the_settings() -> None:
     """The span that is believed reaches as far as the settings say, both ways."""
-    earliest, latest = Clocks(ahead_s=300, behind_s=3600).believed(NOON)
-    assert latest - NOON.timestamp() * 1000 == 300_000
-    assert NOON.timestamp() * 1000 - earliest == 3_600_000
+    assert Clocks(ahead_s=300, behind_s=3600).believed(10_000_000.0) == (6_400_000.0, 10_300_000.0)
 
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=50))

@@ -74,10 +74,12 @@ def test_blocks_cut_anywhere(
 ) -> None:
     """Wherever the stream is cut, the same messages come out, in order."""
     stream = b"".join(make_publish(topic, payload, mid, dup=dup, version=version) for topic, payload, mid, dup in sent)
-    blocks, at = Blocks(), 0
+    blocks, at = Blocks(properties=version is V5), 0
     got: list[Raw] = []
     for cut in [*cuts, len(stream)]:
-        got += [READERS[version](first, body) for first, body in blocks.feed(stream[at : at + cut])]
+        found, others = blocks.feed(stream[at : at + cut])
+        assert not others
+        got += found
         at += cut
     assert got == [(topic.encode(), payload, mid, dup) for topic, payload, mid, dup in sent]
 
@@ -86,21 +88,37 @@ def test_blocks_large_packet_in_many_reads() -> None:
     """A packet of megabytes over many reads comes out whole, and so does the one after it."""
     payload = bytes(5_000_000)
     stream = make_publish("a", payload, 1) + make_publish("b", b"x", 2)
-    blocks, got = Blocks(), []
+    blocks, got = Blocks(properties=True), []
     for at in range(0, len(stream), BLOCK):
-        got += [published(*packet) for packet in blocks.feed(stream[at : at + BLOCK])]
+        got += blocks.feed(stream[at : at + BLOCK])[0]
     assert got == [(b"a", payload, 1, False), (b"b", b"x", 2, False)]
 
 
 def test_published_with_properties_and_qos_0() -> None:
     """Properties are passed over; QoS 0 has no packet id."""
-    with_properties = make_publish("a/b", b"payload", 7, user="x" * 300)
-    ((first, body),) = Blocks().feed(with_properties)
-    assert published(first, body) == (b"a/b", b"payload", 7, False)
-    ((first, body),) = Blocks().feed(make_publish("a", b"p", 0, qos=0))
+    for user in ("x", "x" * 300):
+        with_properties = make_publish("a/b", b"payload", 7, user=user)
+        assert Blocks(properties=True).feed(with_properties) == ([(b"a/b", b"payload", 7, False)], [])
+    plain = make_publish("c", b"", 8)
+    ((before, first, body),) = Blocks(properties=True).feed(plain + make_publish("a", b"p", 0, qos=0) + plain)[1]
+    assert before == 1
     assert published(first, body) == (b"a", b"p", 0, False)
-    ((first, body),) = Blocks().feed(make_publish("a", b"p", 0, qos=0, version=V311))
+    ((_, first, body),) = Blocks(properties=False).feed(make_publish("a", b"p", 0, qos=0, version=V311))[1]
     assert published_311(first, body) == (b"a", b"p", 0, False)
+
+
+@each_version
+@given(st.sampled_from([0x32, 0x3A]), st.binary(max_size=40))
+def test_plain_messages_are_read_as_all_others(version: MQTTProtocolVersion, first: int, body: bytes) -> None:
+    """The short cut for the common packet and the long way say the same of any bytes, or both refuse them."""
+    packet = bytes([first, len(body)]) + body
+    try:
+        expected = READERS[version](first, body)
+    except (ValueError, IndexError):
+        with pytest.raises((ValueError, IndexError)):
+            Blocks(properties=version is V5).feed(packet)
+    else:
+        assert Blocks(properties=version is V5).feed(packet) == ([expected], [])
 
 
 @each_version
@@ -117,7 +135,7 @@ def test_published_from_anything(version: MQTTProtocolVersion, low: int, body: b
 def test_blocks_endless_length() -> None:
     """A length of five bytes is no MQTT."""
     with pytest.raises(ValueError, match="four bytes"):
-        Blocks().feed(struct.pack("7B", 0x30, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1))
+        Blocks(properties=True).feed(struct.pack("7B", 0x30, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1))
 
 
 def test_paho_is_the_one_that_was_read() -> None:

@@ -13,9 +13,10 @@ NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
 
 def make_sighting(at_s: float, ahead_s: float | None = None) -> Sighting:
-    sighting = Sighting(NOON + timedelta(seconds=at_s))
+    received = NOON + timedelta(seconds=at_s)
+    sighting = Sighting(received, received)
     if ahead_s is not None:
-        sighting.stamp_ms = (sighting.received.timestamp() + ahead_s) * 1000
+        sighting.ahead_ms = ahead_s * 1000
     return sighting
 
 
