@@ -44,7 +44,8 @@ class Decoder:
     def decode(self, block: Block) -> None:
         """Decode every message of a block; what is wrong with one goes to quarantine."""
         intake, routes, most_bytes = self._intake, self._routes, self._most_bytes
-        for intake.origin, (topic, payload, _, _) in enumerate(block.messages, intake.open(block)):
+        for place, (topic, payload, _, _) in enumerate(block.messages, intake.open(block)):
+            intake.origin = place
             route = routes.get(topic)
             try:
                 if route is None:

@@ -32,9 +32,9 @@ _RETAIN: Final = 0x01
 SESSION_S: Final = 14 * 86_400
 
 
-#: First bytes of what nearly every packet is: a PUBLISH of QoS 1, not retained, the second one handed over again.
+#: First byte of what nearly every packet is: a PUBLISH of QoS 1, not retained; and the bit of one that is handed over again.
 _PLAIN: Final = 0x32
-_AGAIN: Final = 0x3A
+_AGAIN: Final = 0x08
 
 
 class Blocks:
@@ -98,7 +98,7 @@ class Blocks:
                 self._need = after - at
                 break
             at = after
-            if first == _PLAIN or first == _AGAIN:  # a set takes twice as long
+            if first & ~_AGAIN == _PLAIN:
                 mid = body + 2 + (buffer[body] << 8 | buffer[body + 1])
                 start = mid + 2
                 if properties:
@@ -110,7 +110,7 @@ class Blocks:
                 if start > after:
                     raise ValueError("a PUBLISH shorter than its topic and properties")
                 messages.append(
-                    (buffer[body + 2 : mid], buffer[start:after], buffer[mid] << 8 | buffer[mid + 1], first == _AGAIN)
+                    (buffer[body + 2 : mid], buffer[start:after], buffer[mid] << 8 | buffer[mid + 1], first != _PLAIN)
                 )
             else:
                 others.append((len(messages), first, buffer[body:after]))
