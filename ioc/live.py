@@ -6,7 +6,7 @@ Every foreign error leaves as `LiveError`, so that callers can go on without.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ioc.errors import LiveError
-from ioc.model import Change, Frame, FrameArrived, Heartbeat
+from ioc.model import CameraFigures, Change, Frame, FrameArrived, Heartbeat
 
 CHANGES: Final = "ioc:changes"
 FRAMES: Final = "ioc:frames"
@@ -26,10 +26,13 @@ CHANGES_KEPT: Final = 5_000
 FRAMES_KEPT: Final = 1_000
 #: A heartbeat missing for this long means that the service is gone.
 HEARTBEAT_TTL_S: Final = 10
+#: What is told of a camera is forgotten when it is not told again for so long.
+CAMERA_TTL_S: Final = 10
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_change = msgspec.msgpack.Decoder(Change).decode
 _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
+_decode_figures = msgspec.msgpack.Decoder(CameraFigures).decode
 
 
 class Live:
@@ -165,6 +168,39 @@ class Live:
             for name in dead:
                 self._redis.xgroup_delconsumer(FRAMES, group, name)
         return len(dead)
+
+    # --- how the cameras do ---
+
+    def put_camera_figures(self, figures: Iterable[CameraFigures]) -> None:
+        """Say how vision copes with cameras; forgotten after `CAMERA_TTL_S`. `reconnects` are not its to say."""
+        with _translated():
+            pipe = self._redis.pipeline(transaction=False)
+            for one in figures:
+                pipe.set(f"ioc:camera-figures:{one.camera}", _encode(one), ex=CAMERA_TTL_S)
+            pipe.execute()
+
+    def put_reconnects(self, reconnects: Mapping[str, int]) -> None:
+        """Say how often the capture of cameras had to connect again; forgotten after `CAMERA_TTL_S`."""
+        with _translated():
+            pipe = self._redis.pipeline(transaction=False)
+            for camera, count in reconnects.items():
+                pipe.set(f"ioc:reconnects:{camera}", count, ex=CAMERA_TTL_S)
+            pipe.execute()
+
+    def camera_figures(self, cameras: Sequence[str]) -> dict[str, CameraFigures]:
+        """How vision copes with these cameras; those that nobody looks at are left out."""
+        if not cameras:
+            return {}
+        with _translated():
+            values = cast("list[Any]", self._redis.mget([f"ioc:camera-figures:{camera}" for camera in cameras]))
+            counts = cast("list[Any]", self._redis.mget([f"ioc:reconnects:{camera}" for camera in cameras]))
+            return {
+                camera: msgspec.structs.replace(
+                    _decode_figures(value), reconnects=None if count is None else int(count)
+                )
+                for camera, value, count in zip(cameras, values, counts, strict=True)
+                if value is not None
+            }
 
     # --- heartbeats ---
 

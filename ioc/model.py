@@ -192,6 +192,46 @@ class Frame(msgspec.Struct, frozen=True):
     jpeg: bytes
 
 
+#: What a frame goes through in vision, in order; the time of each is counted from the end of the one before. `received`: from
+#: the device's time into Redis. `batched`: waiting for its turn. `inferred`: fetched, decoded, looked at. `event`: tracked, and
+#: put to the rules. `committed`: stored. `total` is from `received` to `committed`.
+STAGES: Final = ("received", "batched", "inferred", "event", "committed", "total")
+
+
+class StageTime(msgspec.Struct, frozen=True, array_like=True):
+    """How long a camera's frames were in one stage: median and 95th percentile, milliseconds."""
+
+    p50_ms: float
+    p95_ms: float
+
+
+class CameraFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """How vision copes with one camera, over the last ten seconds; gone when nobody looks at it.
+
+    Attributes:
+        time: when they were taken.
+        worker: who looks at the camera, as in the heartbeats.
+        seen: the device's time of the newest frame that was looked at, None before the first; the picture's age counts from it.
+        frames_s: frames a second that were looked at.
+        arrived_s: frames a second that came.
+        drops: frames not looked at, by reason (`vision.mailbox.Reason`).
+        stages: by name, those of `STAGES` that were passed.
+        rules_off: the camera's rules that are not run, by id, each with the reason.
+        reconnects: how often its capture had to connect again since it started; None = the camera speaks for itself.
+    """
+
+    camera: str
+    time: datetime
+    worker: str
+    seen: datetime | None
+    frames_s: float
+    arrived_s: float
+    drops: dict[str, int] = msgspec.field(default_factory=dict)
+    stages: dict[str, StageTime] = msgspec.field(default_factory=dict)
+    rules_off: dict[str, str] = msgspec.field(default_factory=dict)
+    reconnects: int | None = None
+
+
 class Detection(msgspec.Struct, frozen=True, array_like=True):
     """One object in one frame; `seq` numbers the objects of a frame from 0."""
 

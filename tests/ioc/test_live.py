@@ -6,8 +6,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ioc.errors import LiveError
-from ioc.live import CHANGES, CHANGES_KEPT, Live
-from ioc.model import Frame, FrameArrived, Heartbeat, MessagesRejected, Reading, ReadingsChanged
+from ioc.live import CAMERA_TTL_S, CHANGES, CHANGES_KEPT, Live
+from ioc.model import (
+    CameraFigures,
+    Frame,
+    FrameArrived,
+    Heartbeat,
+    MessagesRejected,
+    Reading,
+    ReadingsChanged,
+    StageTime,
+)
 
 T0 = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 
@@ -105,3 +114,27 @@ def test_every_call_without_redis_raises_live_error():
     for call in calls:
         with pytest.raises(LiveError):
             call()
+
+
+def test_camera_figures_come_back_with_the_captures_reconnects_and_expire(live):
+    """What the worker says and what the capture says of one camera are read together; both are forgotten when not said again."""
+    told = CameraFigures(
+        camera="a",
+        time=T0,
+        worker="host-1",
+        seen=T0,
+        frames_s=1.9,
+        arrived_s=2.0,
+        drops={"stale": 1},
+        stages={"inferred": StageTime(20.5, 31.0)},
+        rules_off={"7": "too slow"},
+    )
+    assert live.camera_figures(["a", "b"]) == {}
+    live.put_camera_figures([told])
+    assert live.camera_figures(["a", "b"]) == {"a": told}
+    live.put_reconnects({"a": 3, "b": 1})
+    assert live.camera_figures(["b", "a"])["a"].reconnects == 3
+    assert live.camera_figures(["b"]) == {}
+    assert live.camera_figures([]) == {}
+    for key in ("ioc:camera-figures:a", "ioc:reconnects:a"):
+        assert 0 < live._redis.ttl(key) <= CAMERA_TTL_S
