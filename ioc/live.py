@@ -23,7 +23,8 @@ CHANGES: Final = "ioc:changes"
 FRAMES: Final = "ioc:frames"
 #: Entries kept: minutes of history at city load, enough for a reader that pauses; older readers start from a snapshot.
 CHANGES_KEPT: Final = 5_000
-FRAMES_KEPT: Final = 1_000
+#: Word of frames: some seconds of a thousand cameras.
+FRAMES_KEPT: Final = 10_000
 #: A heartbeat missing for this long means that the service is gone.
 HEARTBEAT_TTL_S: Final = 10
 #: What is told of a camera is forgotten when it is not told again for so long.
@@ -115,9 +116,14 @@ class Live:
 
     def frame(self, camera: str) -> Frame | None:
         """The camera's newest frame."""
+        newest = self.newest_frame(camera)
+        return None if newest is None else newest[0]
+
+    def newest_frame(self, camera: str) -> tuple[Frame, float] | None:
+        """The camera's newest frame, and when it came, in seconds of Redis' clock since the epoch."""
         with _translated():
-            t, jpeg = cast("list[Any]", self._redis.hmget(f"ioc:frame:{camera}", ["t", "jpeg"]))
-        return None if t is None else Frame(camera, _from_micros(int(t)), jpeg)
+            t, jpeg, came = cast("list[Any]", self._redis.hmget(f"ioc:frame:{camera}", ["t", "jpeg", "came"]))
+        return None if came is None else (Frame(camera, _from_micros(int(t)), jpeg), int(came) / 1e6)
 
     def put_snapshot(self, frame: Frame, boxes: bytes) -> None:
         """Keep the annotated picture of a camera, beside its boxes (JSON as the pages read it)."""
@@ -132,42 +138,47 @@ class Live:
             t, jpeg, boxes = cast("list[Any]", self._redis.hmget(f"ioc:snapshot:{camera}", ["t", "jpeg", "boxes"]))
         return None if t is None else (Frame(camera, _from_micros(int(t)), jpeg), boxes)
 
-    # --- the vision work queue ---
+    # --- the cameras' shares among the vision workers ---
 
-    def ensure_group(self, group: str) -> None:
-        """Create the consumer group of the frame stream, unless it is there."""
+    def new_frames(self, after: str, *, count: int, block_ms: int) -> list[tuple[str, str]]:
+        """Word of frames (id, camera) that came after an id, oldest first; waits up to `block_ms`, then returns []."""
         with _translated():
-            try:
-                self._redis.xgroup_create(FRAMES, group, id="$", mkstream=True)
-            except redis.ResponseError as error:
-                if "BUSYGROUP" not in str(error):
-                    raise
+            answer = cast("Any", self._redis.xread({FRAMES: after}, count=count, block=block_ms))
+            return [(entry.decode(), fields[b"camera"].decode()) for entry, fields in _stream_entries(answer)]
 
-    def take_frames(self, group: str, consumer: str, *, count: int, block_ms: int) -> list[tuple[str, str]]:
-        """Take up to `count` notices (entry id, camera) as this consumer.
+    def claim_cameras(
+        self,
+        group: str,
+        worker: str,
+        *,
+        lease_s: float,
+        mine: Sequence[str] = (),
+        silent: Sequence[str] = (),
+        heard: Iterable[str] = (),
+    ) -> set[str]:
+        """Renew a worker's lease; returns the cameras that are its own until the lease ends, unless it is renewed before.
 
-        Raises:
-            LiveError: Redis is away, or has forgotten the group (call `ensure_group` again).
+        In one step, so that no camera has two owners. Cameras of workers whose lease has ended, and new ones, go to whoever has
+        fewest; a worker that has two more than another gives of its own. So a camera stays where it is as long as that is fair.
+
+        Args:
+            group: workers of one group share the cameras among them.
+            worker: the one that asks.
+            lease_s: how long it may say nothing before its cameras go to others.
+            mine: its cameras until now; still its own when Redis has forgotten them.
+            silent: those of its own that send nothing any more: forgotten until somebody hears them again.
+            heard: other cameras that it heard of.
         """
+        lease_ms = round(lease_s * 1000)
+        keys = f"ioc:vision:{group}:workers", f"ioc:vision:{group}:cameras"
         with _translated():
-            answer = cast("Any", self._redis.xreadgroup(group, consumer, {FRAMES: ">"}, count=count, block=block_ms))
-        return [(entry.decode(), fields[b"camera"].decode()) for entry, fields in _stream_entries(answer)]
+            held = self._redis.eval(_CLAIM, 2, *keys, worker, lease_ms, len(silent), len(mine), *silent, *mine, *heard)
+        return {camera.decode() for camera in cast("list[bytes]", held)}
 
-    def done_frames(self, group: str, entries: Iterable[str]) -> None:
-        """Acknowledge notices that were worked on or dropped."""
-        ids = list(entries)
-        if ids:
-            with _translated():
-                self._redis.xack(FRAMES, group, *ids)
-
-    def forget_workers(self, group: str, *, idle_s: float) -> int:
-        """Forget the workers that have not asked for so long, and what they never acknowledged; returns how many."""
+    def leave_cameras(self, group: str, worker: str) -> None:
+        """End a worker's lease now: the next that renews its own shares its cameras out."""
         with _translated():
-            workers = cast("list[Any]", self._redis.xinfo_consumers(FRAMES, group))
-            dead = [worker["name"] for worker in workers if worker["idle"] > idle_s * 1000]
-            for name in dead:
-                self._redis.xgroup_delconsumer(FRAMES, group, name)
-        return len(dead)
+            self._redis.zrem(f"ioc:vision:{group}:workers", worker)
 
     # --- how the cameras do ---
 
@@ -223,10 +234,62 @@ class Live:
 _PUT_IF_NEWER: Final = """
 local t = redis.call('HGET', KEYS[1], 't')
 if t and tonumber(t) >= tonumber(ARGV[1]) then return 0 end
-redis.call('HSET', KEYS[1], 't', ARGV[1], 'jpeg', ARGV[2])
+local now = redis.call('TIME')
+redis.call('HSET', KEYS[1], 't', ARGV[1], 'jpeg', ARGV[2], 'came', now[1] .. string.format('%06d', now[2]))
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'camera', ARGV[3])
 redis.call('XADD', ARGV[6], 'MAXLEN', '~', ARGV[7], '*', 'c', ARGV[5])
 return 1
+"""
+
+#: Who looks at which camera. KEYS: live workers by the time of their last word, owner of each camera. When nobody has said a
+#: word for a whole lease it was Redis that stood still: then nobody has lost theirs.
+_CLAIM: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local me, lease, silent, mine = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
+if last and tonumber(last) < now - lease then
+  for _, worker in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do redis.call('ZADD', KEYS[1], now, worker) end
+end
+redis.call('ZADD', KEYS[1], now, me)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. (now - lease))
+for i = 5, 4 + silent do
+  if redis.call('HGET', KEYS[2], ARGV[i]) == me then redis.call('HDEL', KEYS[2], ARGV[i]) end
+end
+for i = 5 + silent, 4 + silent + mine do redis.call('HSETNX', KEYS[2], ARGV[i], me) end
+local workers = redis.call('ZRANGE', KEYS[1], 0, -1)
+table.sort(workers)
+local held, known, free = {}, {}, {}
+for _, worker in ipairs(workers) do held[worker] = {} end
+local owners = redis.call('HGETALL', KEYS[2])
+for i = 1, #owners, 2 do
+  known[owners[i]] = true
+  table.insert(held[owners[i + 1]] or free, owners[i])
+end
+for i = 5 + silent + mine, #ARGV do
+  if not known[ARGV[i]] then
+    known[ARGV[i]] = true
+    table.insert(free, ARGV[i])
+  end
+end
+local function fewest()
+  local found = workers[1]
+  for _, worker in ipairs(workers) do
+    if #held[worker] < #held[found] then found = worker end
+  end
+  return found
+end
+local function give(camera)
+  local worker = fewest()
+  table.insert(held[worker], camera)
+  redis.call('HSET', KEYS[2], camera, worker)
+end
+for _, camera in ipairs(free) do give(camera) end
+local all = 0
+for _, worker in ipairs(workers) do all = all + #held[worker] end
+local fair = math.floor(all / #workers)
+while #held[me] > fair and #held[me] - #held[fewest()] >= 2 do give(table.remove(held[me])) end
+return held[me]
 """
 
 

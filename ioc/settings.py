@@ -124,7 +124,7 @@ class Settings(BaseSettings):
         1000, ge=50, description="A frame that has waited longer since it reached Redis is dropped and counted."
     )
     vision_threads: int = Field(0, ge=0, description="CPU threads of the detector; 0 = leave one core to the others.")
-    vision_group: str = Field("vision", description="Redis consumer group of the vision workers.")
+    vision_group: str = Field("vision", description="Vision workers of one name share the cameras among them.")
     vision_max_fps: float = Field(
         2.0,
         gt=0,

@@ -1,8 +1,8 @@
 """Frames to stored, shown and announced scenes: the loops of one vision worker.
 
-    reader   work queue of Redis → mailbox of one per camera
+    reader   word of new frames → mailbox of one per camera, of the cameras that are this worker's share
     lanes    a few cameras at a time: fetch, decode, detect; two lanes, so that one fetches while the other infers
-    writer   commit → annotated picture → change stream → acknowledge
+    writer   commit → annotated picture → change stream
 
 Every queue between them is short and blocks, so pressure ends at the mailbox, where the newest frame wins.
 """
@@ -14,10 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
 import msgspec
+from prometheus_client import REGISTRY
 
 from ioc.errors import LiveError, ModelError, StorageError
 from ioc.live import Live
@@ -25,10 +27,11 @@ from ioc.model import Frame, SceneSeen
 from ioc.service import Service, backoff
 from vision.boxes import Image
 from vision.engine import Detector
-from vision.figures import NOT_STORED, OBJECTS, STAGE, Figures
+from vision.figures import NOT_STORED, OBJECTS, STEP, Figures
 from vision.mailbox import Drop, Mailbox, Notice, Reason
 from vision.picture import decode_jpeg
 from vision.scene import Scene, make_scene
+from vision.share import Share
 from vision.snapshot import annotate, boxes_json
 from vision.store import Store
 
@@ -37,20 +40,50 @@ LANES: Final = 2
 _TICK_S: Final = 0.25
 #: Commits are no closer together; a frame that comes alone is committed at once.
 _COMMIT_EVERY_S: Final = 0.05
-#: A worker that has not asked for so long is dead; Redis still keeps the frames it took.
-_DEAD_S: Final = 60.0
-#: How often the work queue is tended.
-_TEND_S: Final = 60.0
+#: How often the clock is set, and how often figures of the cameras are told.
+_CLOCK_S: Final = 60.0
+_TELL_S: Final = 1.0
+
+
+class Fetched(msgspec.Struct, frozen=True):
+    """A frame as pixels, and when it came, on our steady clock and on that of Redis."""
+
+    frame: Frame
+    image: Image
+    came: float
+    came_redis: float
 
 
 class Looked(msgspec.Struct, frozen=True):
-    """A frame that was looked at."""
+    """A frame that was looked at; moments are on our steady clock.
+
+    Attributes:
+        picked: its turn came.
+        inferred: the detector had answered.
+        event: tracked and put to the rules.
+        engine_s: what the detector took.
+    """
 
     notice: Notice
-    frame: Frame
-    image: Image
+    fetched: Fetched
     scene: Scene
-    inferred_s: float
+    picked: float
+    inferred: float
+    event: float
+    engine_s: float
+
+    def stages(self, committed: float) -> tuple[float, ...]:
+        """Seconds in each of `STAGES`. Clocks of cameras may be ahead of ours, and no stage takes less than nothing."""
+        came = self.fetched.came
+        spent = (
+            self.fetched.came_redis - self.fetched.frame.time.timestamp(),
+            self.picked - came,
+            self.inferred - self.picked,
+            self.event - self.inferred,
+            committed - self.event,
+            committed - came,
+        )
+        return tuple(max(0.0, seconds) for seconds in spent)
 
 
 class Worker:
@@ -64,9 +97,8 @@ class Worker:
         self._store = store
         self._live = live
         on_cpu = detector.device == "CPU"
-        self._mailbox = Mailbox(
-            max_fps=settings.vision_max_fps if on_cpu else None, stale_s=settings.vision_stale_ms / 1000
-        )
+        self._stale_s = settings.vision_stale_ms / 1000
+        self._mailbox = Mailbox(max_fps=settings.vision_max_fps if on_cpu else None, stale_s=self._stale_s)
         # More than the engine works on side by side would leave the mailbox early, only to wait and grow old.
         self._batch = min(settings.vision_batch, detector.batch)
         self._changed = threading.Condition()
@@ -76,17 +108,20 @@ class Worker:
         self._fetched: dict[str, datetime] = {}
         self._redis_minus_ours_s = 0.0
         self._decoders = ThreadPoolExecutor(min(8, max(2, settings.vision_batch)), "decode")
-        self.figures = Figures(detector.name)
+        self._share = Share(live, settings.vision_group, service.instance)
+        self.figures = Figures(detector.name, service.instance)
 
     def run(self) -> None:
         """Work until the service stops; what was looked at by then is stored."""
         self._service.figures = self.figures
+        REGISTRY.register(self.figures)
         with ThreadPoolExecutor(LANES + 2, "vision") as threads:
             lanes = [threads.submit(self._stop_if_broken, self._lane) for _ in range(LANES)]
             loops = [threads.submit(self._stop_if_broken, self._reader), *lanes]
             writer = threads.submit(self._stop_if_broken, self._writer, lanes)
             wait([*loops, writer], return_when=FIRST_COMPLETED)
         self._decoders.shutdown()
+        REGISTRY.unregister(self.figures)
         for loop in (*loops, writer):
             loop.result()
 
@@ -100,34 +135,46 @@ class Worker:
     # --- reader ---
 
     def _reader(self) -> None:
-        group, consumer = self._settings.vision_group, self._service.instance
-        pauses = backoff()
-        tend = 0.0
+        pauses = backoff(most_s=2.0)
+        after = ""
+        set_clock = tell = 0.0
+        # Newest word of cameras that are others', or nobody's yet: when they become ours, it is looked at.
+        elsewhere: dict[str, Notice] = {}
         while not self._service.stopping.is_set():
             self._watch_store()
+            now = time.monotonic()
             try:
-                if time.monotonic() >= tend:
-                    self._live.ensure_group(group)
-                    self._live.forget_workers(group, idle_s=_DEAD_S)
+                if now >= set_clock:
                     self._redis_minus_ours_s = self._live.time() - time.monotonic()
-                    tend = time.monotonic() + _TEND_S
-                taken = self._live.take_frames(group, consumer, count=500, block_ms=int(_TICK_S * 1000))
+                    set_clock = now + _CLOCK_S
+                after = after or f"{int((now + self._redis_minus_ours_s - self._stale_s) * 1000)}-0"
+                self._share.renew()
+                if now >= tell:
+                    self._live.put_camera_figures(self.figures.cameras(self._share.cameras))
+                    elsewhere = {camera: one for camera, one in elsewhere.items() if now - one.arrived < self._stale_s}
+                    tell = now + _TELL_S
+                heard = self._live.new_frames(after, count=500, block_ms=int(_TICK_S * 1000))
             except LiveError as error:
-                # Also when Redis came back empty and no longer knows the group.
-                tend = 0.0
+                set_clock = 0.0
                 self._service.degrade("redis", error)
                 self._service.stopping.wait(next(pauses))
                 continue
             self._service.recover("redis")
-            pauses = backoff()
-            if taken:
-                # Redis' clock made the id; it is set against our steady one, so that no clock that is off makes frames stale.
-                self._offer(
-                    [
-                        Notice(camera, entry, int(entry.partition("-")[0]) / 1000 - self._redis_minus_ours_s)
-                        for entry, camera in taken
-                    ]
-                )
+            pauses = backoff(most_s=2.0)
+            # Redis' clock made the id; it is set against our steady one, so that no clock that is off makes frames stale.
+            notices = [
+                Notice(camera, entry, int(entry.partition("-")[0]) / 1000 - self._redis_minus_ours_s)
+                for entry, camera in heard
+            ]
+            if notices:
+                after = notices[-1].entry
+            mine = self._share.mine(notice.camera for notice in notices)
+            self._offer([elsewhere.pop(camera) for camera in mine & elsewhere.keys()])
+            self._offer([notice for notice in notices if notice.camera in mine])
+            elsewhere |= {notice.camera: notice for notice in notices if notice.camera not in mine}
+        with suppress(LiveError):
+            # With Redis away the lease ends by itself.
+            self._share.leave()
 
     def _watch_store(self) -> None:
         """Say that TimescaleDB is away, or back, also while no frame comes."""
@@ -138,6 +185,9 @@ class Worker:
             self._service.degrade("timescaledb", f"{missing}; pictures are shown, nothing is stored")
 
     def _offer(self, notices: Sequence[Notice]) -> None:
+        if not notices:
+            return
+        self.figures.arrived(notice.camera for notice in notices)
         now = time.monotonic()
         with self._changed:
             drops = [drop for notice in notices if (drop := self._mailbox.offer(notice, now)) is not None]
@@ -180,50 +230,54 @@ class Worker:
 
     def _look(self, notices: Sequence[Notice]) -> list[Looked]:
         """Fetch, decode and detect; frames that cannot be looked at are dropped."""
-        started = time.monotonic()
-        seen: list[tuple[Notice, Frame, Image]] = []
+        picked = time.monotonic()
+        seen: list[tuple[Notice, Fetched]] = []
         drops: list[Drop] = []
         for notice, got in zip(notices, self._decoders.map(self._fetch, notices), strict=True):
-            if isinstance(got, tuple):
-                seen.append((notice, *got))
+            if isinstance(got, Fetched):
+                seen.append((notice, got))
             else:
                 drops.append(Drop(notice, got))
         decoded = time.monotonic()
-        STAGE.labels("fetch_decode").observe(decoded - started)
+        STEP.labels("fetch_decode").observe(decoded - picked)
         batch: list[Looked] = []
         try:
-            found = self._detector.detect([image for _, _, image in seen]) if seen else []
+            found = self._detector.detect([fetched.image for _, fetched in seen]) if seen else []
         except ModelError as error:
             self._service.degrade("engine", error)
-            drops += [Drop(notice, "failed") for notice, _, _ in seen]
+            drops += [Drop(notice, "failed") for notice, _ in seen]
         else:
-            inferred_s = time.monotonic() - decoded
+            inferred = time.monotonic()
             if seen:
                 self._service.recover("engine")
-                STAGE.labels("infer").observe(inferred_s)
-            for (notice, frame, image), boxes in zip(seen, found, strict=True):
-                height, width = image.shape[:2]
+                STEP.labels("infer").observe(inferred - decoded)
+            for (notice, fetched), boxes in zip(seen, found, strict=True):
+                height, width = fetched.image.shape[:2]
+                frame = fetched.frame
                 scene = make_scene(frame.camera, frame.time, boxes, self._detector.classes, height, width)
-                batch.append(Looked(notice, frame, image, scene, inferred_s))
+                event = time.monotonic()
+                batch.append(Looked(notice, fetched, scene, picked, inferred, event, inferred - decoded))
         self._drop(drops)
         return batch
 
-    def _fetch(self, notice: Notice) -> tuple[Frame, Image] | Reason:
+    def _fetch(self, notice: Notice) -> Fetched | Reason:
         """The camera's newest frame as pixels, or why there is none. It may be newer than the notice; then it is better."""
         try:
-            frame = self._live.frame(notice.camera)
+            newest = self._live.newest_frame(notice.camera)
         except LiveError:
             return "gone"
-        if frame is None:
+        if newest is None:
             return "gone"
+        frame, came = newest
         if self._fetched.get(notice.camera) == frame.time:
             # An earlier notice already fetched it, in place of its own frame.
             return "overwritten"
         self._fetched[notice.camera] = frame.time
         try:
-            return frame, decode_jpeg(frame.jpeg, self._detector.input_size)
+            image = decode_jpeg(frame.jpeg, self._detector.input_size)
         except ValueError:
             return "broken"
+        return Fetched(frame, image, came - self._redis_minus_ours_s, came)
 
     # --- writer ---
 
@@ -249,16 +303,16 @@ class Worker:
         started = time.monotonic()
         stored = self._keep(batch)
         committed = time.monotonic()
-        STAGE.labels("store").observe(time.monotonic() - started)
+        STEP.labels("store").observe(committed - started)
         fresh = {id(scene) for scene in stored}
         done = [looked for looked in batch if id(looked.scene) in fresh]
         for looked in done:
-            self.figures.seen(looked.notice.camera, max(0.0, committed - looked.notice.arrived), looked.inferred_s)
+            frame = looked.fetched.frame
+            self.figures.seen(frame.camera, frame.time, looked.stages(committed), looked.engine_s)
         self._drop([Drop(looked.notice, "late") for looked in batch if id(looked.scene) not in fresh])
         shown = time.monotonic()
         self._show(done, committed)
-        STAGE.labels("show").observe(time.monotonic() - shown)
-        self._acknowledge([looked.notice.entry for looked in done])
+        STEP.labels("show").observe(time.monotonic() - shown)
 
     def _keep(self, batch: Sequence[Looked]) -> list[Scene]:
         """Store; returns the scenes to show: those that are new, all of them while TimescaleDB is away."""
@@ -275,17 +329,18 @@ class Worker:
         return fresh
 
     def _show(self, done: Sequence[Looked], committed: float) -> None:
-        pictures = self._decoders.map(lambda looked: annotate(looked.image, looked.scene), done)
+        pictures = self._decoders.map(lambda looked: annotate(looked.fetched.image, looked.scene), done)
         try:
             for looked, jpeg in zip(done, pictures, strict=True):
-                self._live.put_snapshot(Frame(looked.frame.camera, looked.frame.time, jpeg), boxes_json(looked.scene))
+                frame = looked.fetched.frame
+                self._live.put_snapshot(Frame(frame.camera, frame.time, jpeg), boxes_json(looked.scene))
             self._live.publish(
                 SceneSeen(
-                    looked.frame.camera,
-                    looked.frame.time,
+                    looked.fetched.frame.camera,
+                    looked.fetched.frame.time,
                     looked.scene.counts(),
-                    round(looked.inferred_s * 1e3, 1),
-                    round(max(0.0, committed - looked.notice.arrived) * 1e3, 1),
+                    round(looked.engine_s * 1e3, 1),
+                    round(looked.stages(committed)[-1] * 1e3, 1),
                 )
                 for looked in done
             )
@@ -296,12 +351,4 @@ class Worker:
 
     def _drop(self, drops: Sequence[Drop]) -> None:
         if drops:
-            self.figures.dropped([drop.reason for drop in drops])
-            self._acknowledge([drop.notice.entry for drop in drops])
-
-    def _acknowledge(self, entries: Sequence[str]) -> None:
-        try:
-            self._live.done_frames(self._settings.vision_group, entries)
-        except LiveError as error:
-            # What is not acknowledged goes with this worker's name in `forget_workers`.
-            self._service.degrade("redis", error)
+            self.figures.dropped(drops)

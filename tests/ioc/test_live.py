@@ -66,23 +66,19 @@ def test_put_frame_keeps_the_newest(live):
     assert [change for _, change in live.changes(start, block_ms=1)] == [FrameArrived("cam", newer.time)]
 
 
-def test_take_frames_gives_each_notice_to_one_worker(live):
-    """Two workers of a group share the notices; both are needed to see all."""
-    live.ensure_group("g")
-    live.ensure_group("g")
-    for number in range(4):
-        live.put_frame(Frame(f"cam-{number}", T0, b"x"))
-    first = live.take_frames("g", "one", count=2, block_ms=1)
-    second = live.take_frames("g", "two", count=10, block_ms=1)
-    assert [camera for _, camera in first + second] == ["cam-0", "cam-1", "cam-2", "cam-3"]
-    live.done_frames("g", [entry for entry, _ in first + second])
-    assert live.take_frames("g", "one", count=10, block_ms=1) == []
-
-
-def test_take_frames_without_its_group_says_so(live):
-    """A Redis that lost its memory raises, so that the worker makes the group again."""
-    with pytest.raises(LiveError, match="NOGROUP"):
-        live.take_frames("nobody", "one", count=1, block_ms=1)
+def test_new_frames_are_told_after_an_id_and_when_they_came(live):
+    """Word of each frame, in order; the frame itself says when it reached Redis, by its clock."""
+    live.put_frame(Frame("word-0", T0, b"x"))
+    (*_, (after, camera)) = live.new_frames("0-0", count=1000, block_ms=1)
+    assert camera == "word-0"
+    before = live.time()
+    for number in (1, 2):
+        live.put_frame(Frame(f"word-{number}", T0, b"x"))
+    assert [camera for _, camera in live.new_frames(after, count=10, block_ms=1)] == ["word-1", "word-2"]
+    frame, came = live.newest_frame("word-1")
+    assert frame == Frame("word-1", T0, b"x")
+    assert before <= came <= live.time()
+    assert live.newest_frame("nowhere") is None
 
 
 def test_snapshot_of_unknown_camera_is_none(live):

@@ -14,7 +14,7 @@ import redis
 import simplejpeg
 
 from ioc.catalog import VISION_CLASSES
-from ioc.live import FRAMES, Live
+from ioc.live import Live
 from ioc.model import Frame, SceneSeen
 from ioc.service import Service
 from ioc.settings import Settings
@@ -38,7 +38,6 @@ def working(settings: Settings, detector: Detector, wait_s: float = PATIENCE_S) 
     """A worker in this process, running, and stopped in the end; what broke it is raised."""
     service = Service("vision", settings)
     live = Live(settings.redis_url)
-    live.ensure_group(settings.vision_group)
     store = Store(settings.database_url)
     worker = Worker(service, detector, store, live)
     store.wait(wait_s)
@@ -71,7 +70,7 @@ def patient(settings: Settings) -> Settings:
 def test_worker_real_picture_becomes_detections_counts_and_snapshot(
     patient: Settings, detector: Detector, db: Database, live: Live, topic: str, street: bytes
 ) -> None:
-    """A photograph goes in; its objects are committed, counted, drawn and announced, and the queue is clean."""
+    """A photograph goes in; its objects are committed, counted, drawn and announced."""
     shown = frame(topic, street)
     after = live.last_id()
     with working(patient, detector) as worker:
@@ -95,40 +94,6 @@ def test_worker_real_picture_becomes_detections_counts_and_snapshot(
     scenes = [c for _, c in live.changes(after, count=5000) if isinstance(c, SceneSeen) and c.camera == topic]
     assert [scene.time for scene in scenes] == [shown.time]
     assert sum(scenes[0].counts.values()) == len(stored)
-    raw = redis.Redis.from_url(patient.redis_url)
-    assert raw.xpending(FRAMES, patient.vision_group)["pending"] == 0
-    raw.close()
-
-
-def test_worker_two_at_once_store_each_frame_once(
-    patient: Settings, detector: Detector, db: Database, live: Live, topic: str, street: bytes
-) -> None:
-    """Two workers in one group share the cameras; every frame counts at most once, and the last one counts."""
-    cameras = [f"{topic}-{number}" for number in range(3)]
-    sent: dict[str, list[datetime]] = {camera: [] for camera in cameras}
-    with working(patient, detector), working(patient, detector):
-        for _ in range(6):
-            for camera in cameras:
-                shown = frame(camera, street)
-                live.put_frame(shown)
-                sent[camera].append(shown.time)
-            time.sleep(0.15)
-        until(
-            lambda: all(
-                (snapshot := live.snapshot(camera)) is not None and snapshot[0].time == times[-1]
-                for camera, times in sent.items()
-            )
-        )
-    for camera, times in sent.items():
-        seen = {row[0] for row in rows(db, "SELECT DISTINCT time FROM detection WHERE camera = %s", camera)}
-        assert times[-1] in seen
-        assert seen <= set(times)
-        ((frames, objects),) = rows(
-            db, "SELECT max(frames), sum(objects) FROM (SELECT label, sum(frames) AS frames, sum(objects) AS objects"
-            " FROM camera_count WHERE camera = %s GROUP BY label) AS by_label", camera
-        )  # fmt: skip
-        assert frames == len(seen)
-        assert [(objects,)] == rows(db, "SELECT count(*) FROM detection WHERE camera = %s", camera)
 
 
 def test_worker_damaged_frame_is_dropped_and_the_next_one_seen(
