@@ -111,8 +111,16 @@ class Settings(BaseSettings):
         description="A command not sent within this time is never sent; one not answered has expired.",
     )
 
-    vision_engine: Literal["auto", "openvino", "ultralytics"] = Field(
-        "auto", description="Detector runtime; auto = ultralytics where a GPU and torch are, else OpenVINO."
+    vision_engine: Literal["auto", "openvino", "ultralytics", "triton"] = Field(
+        "auto",
+        description="Detector runtime; auto = ultralytics where a GPU and torch are, else OpenVINO. triton = vision_triton_url.",
+    )
+    vision_triton_url: str = Field(
+        "", description="Triton server, or another of KServe's protocol v2, such as http://gpu.example:8000."
+    )
+    vision_triton_model: str = Field("", description="Name of the model there; empty = the name in the manifest.")
+    vision_triton_timeout_s: float = Field(
+        2.0, gt=0, le=60, description="Patience with one answer of the server, all tries together."
     )
     vision_weights: Path | None = Field(
         None, description="Folder with manifest.json; empty = the project's own weights."

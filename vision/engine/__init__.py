@@ -6,9 +6,10 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
+from ioc.errors import ModelError
 from ioc.settings import Settings
 from vision.engine.detector import Detector
-from vision.manifest import OWN_WEIGHTS, load
+from vision.manifest import OWN_WEIGHTS, load, read_manifest
 
 __all__ = ["Detector", "open_detector"]
 
@@ -17,7 +18,7 @@ def open_detector(settings: Settings, *, weights: Path | None = None, confidence
     """Load the detector that the settings name.
 
     Args:
-        settings: `vision_engine`, `vision_weights`, `vision_confidence`, `vision_threads`.
+        settings: `vision_engine` and what belongs to it, `vision_weights`, `vision_confidence`.
         weights: another folder of weights.
         confidence: another least confidence.
 
@@ -31,6 +32,19 @@ def open_detector(settings: Settings, *, weights: Path | None = None, confidence
         from vision.engine.ultralytics import Ultralytics
 
         return Ultralytics(load(folder, (".pt",)), confidence=least, home=settings.home)
+    if settings.vision_engine == "triton":
+        from vision.engine.triton import Triton
+
+        if not settings.vision_triton_url:
+            raise ModelError("vision_engine is triton and vision_triton_url is empty: say where the server is")
+        manifest = read_manifest(folder)
+        return Triton(
+            settings.vision_triton_url,
+            settings.vision_triton_model or manifest.name,
+            manifest,
+            confidence=least,
+            timeout_s=settings.vision_triton_timeout_s,
+        )
     from vision.engine.openvino import OpenVino
 
     threads = settings.vision_threads or max(1, len(os.sched_getaffinity(0)) - 1)
