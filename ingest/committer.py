@@ -39,8 +39,8 @@ _SILENT_S: Final = 5.0
 _FOLLOW_S: Final = 1.0
 _FOLLOW_BACK: Final = timedelta(minutes=1)
 _FRESH: Final = timedelta(seconds=60)
-#: One reading in so many is measured for latency.
-_SAMPLE: Final = 20
+#: About so many readings of a batch are measured for latency.
+_SAMPLED: Final = 20
 #: How long a batch in hand is still tried after the service was told to stop.
 PATIENCE_S: Final = 8.0
 
@@ -268,7 +268,7 @@ def _count(outcome: Outcome, batch: Batch) -> None:
     for reason, number in outcome.rejected.items():
         QUARANTINED.labels(reason).inc(number)
     now = utc_now()
-    for reading in batch.readings[::_SAMPLE]:
+    for reading in batch.readings[:: 1 + len(batch.readings) // _SAMPLED]:
         age = now - reading.time
         if timedelta(0) <= age < _FRESH:
             LATENCY.observe(age.total_seconds())

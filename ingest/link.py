@@ -34,7 +34,7 @@ _GENERATIONS: Final = count(1 + secrets.randbits(62))
 _FULL_POLL_S: Final = 0.01
 #: The socket is read this often at most; less often while more messages than that come with each read.
 _BREATH_S: Final = 0.002
-_DEEP_BREATH_S: Final = 0.006
+DEEP_BREATH_S: Final = 0.006
 _POURING: Final = 30
 #: A lost peer must not be waited for longer than this when it leaves no word.
 _CONNACK_S: Final = 10.0
@@ -204,7 +204,7 @@ class Link:
                 time.sleep(max(0.0, self._read_at + self._breath_s - time.monotonic()))
                 before = self.received
                 self._read()
-                self._breath_s = _DEEP_BREATH_S if self.received - before > _POURING else _BREATH_S
+                self._breath_s = DEEP_BREATH_S if self.received - before > _POURING else _BREATH_S
                 self._read_at = time.monotonic()
             self._follow()
             if writable:

@@ -277,11 +277,13 @@ class Ingest:
             with self._changed:
                 while self._is_full() and self._fault is None:
                     self._changed.wait()
-                before = self._intake.wanted
+                before, waits = self._intake.wanted, len(self._intake.batch)
                 self._decoder.decode(block)
                 if self._intake.wanted is not before:
                     self._listen()
-                self._changed.notify_all()
+                # The committer knows when a batch that has begun is due; it is not woken for every block.
+                if not waits or self._is_full():
+                    self._changed.notify_all()
         with self._changed:
             self._decoded = True
             self._changed.notify_all()

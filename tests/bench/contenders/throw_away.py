@@ -8,6 +8,7 @@ import time
 import paho.mqtt.client as paho
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from ingest.link import DEEP_BREATH_S
 from ingest.message import Raw
 from ingest.mqtt import BlockClient
 from ioc.broker import BrokerAddress
@@ -43,6 +44,7 @@ def throw_away(arena: Arena, series: Series) -> dict[str, float]:
         sock = client.socket()
         readable, _, _ = select.select([sock], [], [], 0.1)
         if readable:
+            time.sleep(DEEP_BREATH_S)
             client.loop_read()
         client.acknowledge(mids)
         mids.clear()
