@@ -45,12 +45,41 @@ def capture() -> None:
 
 @app.command()
 def weights(weights: Weights = None) -> None:
-    """Verify the weights against their manifest and load them; exit code 1 says what is wrong."""
-    from vision.engine import open_detector
+    """Verify the weights against their manifest, load them, and have them look at their golden pictures."""
+    from vision.engine import open_detector, weights_folder
+    from vision.golden import check
 
-    detector = open_detector(Settings.load(), weights=weights)
+    settings = Settings.load()
+    detector = open_detector(settings, weights=weights)
     height, width = detector.input_size
     typer.echo(f"{detector.name} on {detector.device}, {width}x{height}: {', '.join(detector.classes)}")
+    seen = check(detector, weights or weights_folder(settings), required=False)
+    typer.echo(f"golden pictures: {seen} as they must be" if seen else "golden pictures: none declared")
+    detector.close()
+
+
+@app.command()
+def golden(
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(help="Pictures on which the detector is sure of something.", exists=True, dir_okay=False),
+    ],
+    weights: Weights = None,
+) -> None:
+    """Declare pictures, with what the detector sees on them now, as those that new weights are tried on before they are used."""
+    from shutil import copyfile
+
+    from vision.engine import open_detector, weights_folder
+    from vision.golden import choose
+
+    settings = Settings.load()
+    folder = weights or weights_folder(settings)
+    detector = open_detector(settings, weights=weights)
+    for path in pictures:
+        if path.resolve().parent != folder.resolve():
+            copyfile(path, folder / path.name)
+    for one in choose(detector, folder, [path.name for path in pictures]):
+        typer.echo(f"{one.picture}: {', '.join(seen.label for seen in one.seen)}")
     detector.close()
 
 

@@ -76,8 +76,9 @@ class Figures:
         rules_off: by camera, the ids of its rules that are not run, each with the reason; whoever runs rules replaces them.
     """
 
-    def __init__(self, engine: str, worker: str) -> None:
+    def __init__(self, engine: str, weights: str, worker: str) -> None:
         self.engine = engine
+        self.weights = weights
         self.rules_off: dict[str, dict[str, str]] = {}
         self._worker = worker
         self._lock = threading.Lock()
@@ -128,8 +129,9 @@ class Figures:
             "frames_s": round(len(seen) / span, 1),
             "dropped_s": round(dropped / span, 1),
             "cameras": float(cameras),
-            # The only figure that is a name: the heartbeat carries numbers.
+            # The only figures that are names: the heartbeat carries numbers.
             f"engine_{self.engine}": 1.0,
+            f"weights_{self.weights}": 1.0,
         }
         if seen:
             p50, p95 = np.percentile([one.stages[-1] for one in seen], [50, 95])

@@ -6,8 +6,9 @@ A `.pt` is a pickle and an engine trusts its model blindly, so nothing is loaded
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -33,6 +34,24 @@ class Input(msgspec.Struct, frozen=True):
     width: int
 
 
+class Seen(msgspec.Struct, frozen=True, array_like=True):
+    """An object on a golden picture: its class and its box in pixels."""
+
+    label: str
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+class Golden(msgspec.Struct, frozen=True):
+    """A picture beside the manifest, its content's SHA-256, and what must be seen on it."""
+
+    picture: str
+    sha256: str
+    seen: tuple[Seen, ...]
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """The files of one detector.
 
@@ -42,6 +61,7 @@ class Manifest(msgspec.Struct, frozen=True):
         input: what the network looks at.
         files: by name.
         default: the `.xml` to take where there are several.
+        golden: pictures that tell whether the network works.
     """
 
     name: str
@@ -49,6 +69,7 @@ class Manifest(msgspec.Struct, frozen=True):
     input: Input
     files: dict[str, WeightFile]
     default: str = ""
+    golden: tuple[Golden, ...] = ()
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -85,6 +106,40 @@ def read_manifest(folder: Path) -> Manifest:
         ) from error
     except (OSError, msgspec.MsgspecError) as error:
         raise ModelError(f"{path} cannot be read: {error}; restore it from the repository") from error
+
+
+def write_golden(folder: Path, golden: tuple[Golden, ...]) -> None:
+    """Declare golden pictures in the manifest; all else in it stays as it is."""
+    path = folder / MANIFEST
+    declared = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    declared["golden"] = golden
+    replace(path, msgspec.json.format(msgspec.json.encode(declared), indent=2) + b"\n")
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file in one step: who reads it meanwhile reads the old one or the new one."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_bytes(content)
+    beside.replace(path)
+
+
+def stamp(folder: Path) -> tuple[object, ...]:
+    """Changes when the manifest does, or one of the files it declares; cheap enough to be asked every second."""
+    path = folder / MANIFEST
+    try:
+        content = path.read_bytes()
+        names = msgspec.json.decode(content, type=Manifest).files
+    except (OSError, msgspec.MsgspecError):
+        return ("unreadable", _touched(path))
+    return (content, *((name, _touched(folder / Path(name).name)) for name in names))
+
+
+def _touched(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def load(folder: Path, suffixes: tuple[str, ...]) -> Model:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -27,6 +28,7 @@ from ioc.model import Frame, SceneSeen
 from ioc.service import Service, backoff
 from vision.boxes import Image
 from vision.engine import Detector
+from vision.engine.in_use import InUse
 from vision.figures import NOT_STORED, OBJECTS, STEP, Figures
 from vision.mailbox import Drop, Mailbox, Notice, Reason
 from vision.picture import decode_jpeg
@@ -93,14 +95,12 @@ class Worker:
         settings = service.settings
         self._service = service
         self._settings = settings
-        self._detector = detector
+        self._detector = InUse(detector)
         self._store = store
         self._live = live
         on_cpu = detector.device == "CPU"
         self._stale_s = settings.vision_stale_ms / 1000
         self._mailbox = Mailbox(max_fps=settings.vision_max_fps if on_cpu else None, stale_s=self._stale_s)
-        # More than the engine works on side by side would leave the mailbox early, only to wait and grow old.
-        self._batch = min(settings.vision_batch, detector.batch)
         self._changed = threading.Condition()
         self._collecting = threading.Lock()
         self._looked: queue.Queue[list[Looked]] = queue.Queue(LANES)
@@ -109,7 +109,7 @@ class Worker:
         self._redis_minus_ours_s = 0.0
         self._decoders = ThreadPoolExecutor(min(8, max(2, settings.vision_batch)), "decode")
         self._share = Share(live, settings.vision_group, service.instance)
-        self.figures = Figures(detector.name, service.instance)
+        self.figures = Figures(detector.name, detector.weights, service.instance)
 
     def run(self) -> None:
         """Work until the service stops; what was looked at by then is stored."""
@@ -124,6 +124,15 @@ class Worker:
         REGISTRY.unregister(self.figures)
         for loop in (*loops, writer):
             loop.result()
+
+    def replace(self, detector: Detector) -> None:
+        """Look at every frame from now on with another detector; returns when the old one has ended its work and is closed."""
+        self._detector.replace(detector)
+        self.figures.engine, self.figures.weights = detector.name, detector.weights
+
+    def close(self) -> None:
+        """Close the detector in use."""
+        self._detector.current.close()
 
     def _stop_if_broken(self, loop: Callable[..., None], *args: object) -> None:
         """Run a loop; when it ends, for whatever reason, the others are told to end too."""
@@ -200,7 +209,9 @@ class Worker:
         while not self._service.stopping.is_set():
             notices = self._collect()
             if notices:
-                self._hand_on(self._look(notices))
+                with self._detector.using() as detector:
+                    looked = self._look(notices, detector)
+                self._hand_on(looked)
                 with self._changed:
                     for notice in notices:
                         self._mailbox.done(notice.camera)
@@ -221,19 +232,22 @@ class Worker:
             if not self._mailbox.ready(time.monotonic()):
                 due = self._mailbox.next_due()
                 self._changed.wait(_TICK_S if due is None else min(_TICK_S, max(0.001, due - time.monotonic())))
+            # More than the engine works on side by side would leave the mailbox early, only to wait and grow old.
+            most = min(self._settings.vision_batch, self._detector.current.batch)
             deadline = time.monotonic() + self._settings.vision_batch_ms / 1000
-            while 0 < self._mailbox.ready(now := time.monotonic()) < self._batch and now < deadline:
+            while 0 < self._mailbox.ready(now := time.monotonic()) < most and now < deadline:
                 self._changed.wait(deadline - now)
-            notices, stale = self._mailbox.pick(self._batch, time.monotonic())
+            notices, stale = self._mailbox.pick(most, time.monotonic())
         self._drop(stale)
         return notices
 
-    def _look(self, notices: Sequence[Notice]) -> list[Looked]:
+    def _look(self, notices: Sequence[Notice], detector: Detector) -> list[Looked]:
         """Fetch, decode and detect; frames that cannot be looked at are dropped."""
         picked = time.monotonic()
+        fetch = partial(self._fetch, least=detector.input_size)
         seen: list[tuple[Notice, Fetched]] = []
         drops: list[Drop] = []
-        for notice, got in zip(notices, self._decoders.map(self._fetch, notices), strict=True):
+        for notice, got in zip(notices, self._decoders.map(fetch, notices), strict=True):
             if isinstance(got, Fetched):
                 seen.append((notice, got))
             else:
@@ -242,7 +256,7 @@ class Worker:
         STEP.labels("fetch_decode").observe(decoded - picked)
         batch: list[Looked] = []
         try:
-            found = self._detector.detect([fetched.image for _, fetched in seen]) if seen else []
+            found = detector.detect([fetched.image for _, fetched in seen]) if seen else []
         except ModelError as error:
             self._service.degrade("engine", error)
             drops += [Drop(notice, "failed") for notice, _ in seen]
@@ -254,13 +268,13 @@ class Worker:
             for (notice, fetched), boxes in zip(seen, found, strict=True):
                 height, width = fetched.image.shape[:2]
                 frame = fetched.frame
-                scene = make_scene(frame.camera, frame.time, boxes, self._detector.classes, height, width)
+                scene = make_scene(frame.camera, frame.time, boxes, detector.classes, height, width)
                 event = time.monotonic()
                 batch.append(Looked(notice, fetched, scene, picked, inferred, event, inferred - decoded))
         self._drop(drops)
         return batch
 
-    def _fetch(self, notice: Notice) -> Fetched | Reason:
+    def _fetch(self, notice: Notice, least: tuple[int, int]) -> Fetched | Reason:
         """The camera's newest frame as pixels, or why there is none. It may be newer than the notice; then it is better."""
         try:
             newest = self._live.newest_frame(notice.camera)
@@ -274,7 +288,7 @@ class Worker:
             return "overwritten"
         self._fetched[notice.camera] = frame.time
         try:
-            image = decode_jpeg(frame.jpeg, self._detector.input_size)
+            image = decode_jpeg(frame.jpeg, least)
         except ValueError:
             return "broken"
         return Fetched(frame, image, came - self._redis_minus_ours_s, came)

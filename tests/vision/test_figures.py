@@ -26,7 +26,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_cameras_figures_are_those_of_the_last_seconds(clock: list[float]) -> None:
     """Rates, drops by reason and percentiles of each stage; after the window the newest picture's time is what stays."""
-    figures = Figures("openvino", "host-1")
+    figures = Figures("openvino", "0a1b", "host-1")
     figures.rules_off["a"] = {"7": "slow"}
     for _ in range(4):
         clock[0] += 1
@@ -49,7 +49,7 @@ def test_cameras_figures_are_those_of_the_last_seconds(clock: list[float]) -> No
 def test_prometheus_has_each_camera_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever may publish frames could invent cameras; not each becomes a series."""
     monkeypatch.setattr(module, "MOST_LABELS", 3)
-    figures = Figures("openvino", "host-1")
+    figures = Figures("openvino", "0a1b", "host-1")
     for number in range(5):
         figures.seen(f"cam-{number}", T0, SPENT, 0.02)
         figures.dropped([Drop(Notice(f"cam-{number}", "1-0", 0.0), "gone")])

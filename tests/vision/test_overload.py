@@ -29,7 +29,7 @@ PHASE_S = 8.0
 class Paced:
     """A detector of known speed, so that a load is so many times what it manages on any machine."""
 
-    name, device, input_size, classes, batch = "paced", "CPU", (64, 64), ("car",), 4
+    name, device, input_size, classes, weights, batch = "paced", "CPU", (64, 64), ("car",), "none", 4
 
     def __init__(self) -> None:
         self._turn = threading.Lock()

@@ -11,7 +11,12 @@ from ioc.settings import Settings
 from vision.engine.detector import Detector
 from vision.manifest import OWN_WEIGHTS, load, read_manifest
 
-__all__ = ["Detector", "open_detector"]
+__all__ = ["Detector", "open_detector", "weights_folder"]
+
+
+def weights_folder(settings: Settings) -> Path:
+    """The folder of the weights that the settings name."""
+    return settings.vision_weights or OWN_WEIGHTS
 
 
 def open_detector(settings: Settings, *, weights: Path | None = None, confidence: float | None = None) -> Detector:
@@ -25,7 +30,7 @@ def open_detector(settings: Settings, *, weights: Path | None = None, confidence
     Raises:
         ModelError: no weights, weights that were changed, or a runtime that cannot load them.
     """
-    folder = weights or settings.vision_weights or OWN_WEIGHTS
+    folder = weights or weights_folder(settings)
     least = settings.vision_confidence if confidence is None else confidence
     if settings.vision_engine == "ultralytics" or (settings.vision_engine == "auto" and gpu_present()):
         # Only here: a machine without a GPU has no torch.

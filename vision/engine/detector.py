@@ -16,6 +16,7 @@ class Detector(Protocol):
         device: where it runs, such as "CPU" or "cuda:0".
         input_size: (height, width) that pictures are scaled to, in pixels.
         classes: label of each class number.
+        weights: what tells these weights from others: the beginning of their SHA-256, or their name on another machine.
         batch: pictures it works on side by side; with more in one call some only wait, and grow old.
     """
 
@@ -23,6 +24,7 @@ class Detector(Protocol):
     device: str
     input_size: tuple[int, int]
     classes: tuple[str, ...]
+    weights: str
     batch: int
 
     def detect(self, images: Sequence[Image]) -> list[Boxes]:

@@ -51,6 +51,7 @@ class OpenVino:
         """
         self.input_size = model.input_size
         self.classes = model.classes
+        self.weights = model.sha256[:12]
         self.batch = 1
         self._model = model
         self._confidence = confidence

@@ -78,6 +78,7 @@ class Triton:
         self.device = url
         self.input_size = (manifest.input.height, manifest.input.width)
         self.classes = manifest.classes
+        self.weights = model
         self._path = f"/v2/models/{model}"
         self._confidence = confidence
         self._timeout_s = timeout_s

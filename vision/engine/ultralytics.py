@@ -48,6 +48,7 @@ class Ultralytics:
         self._torch = torch
         self.input_size = model.input_size
         self.classes = model.classes
+        self.weights = model.sha256[:12]
         self.device = "cuda:0" if torch.cuda.is_available() else "CPU"
         self._place = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
         self._confidence = confidence
