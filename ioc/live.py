@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ioc.errors import LiveError
-from ioc.model import CameraFigures, Change, Frame, FrameArrived, Heartbeat
+from ioc.model import CameraFigures, Change, Frame, FrameArrived, Heartbeat, RulesWatched
 
 CHANGES: Final = "ioc:changes"
 FRAMES: Final = "ioc:frames"
@@ -34,6 +34,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_change = msgspec.msgpack.Decoder(Change).decode
 _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
 _decode_figures = msgspec.msgpack.Decoder(CameraFigures).decode
+_decode_watched = msgspec.msgpack.Decoder(RulesWatched).decode
 
 
 class Live:
@@ -212,6 +213,20 @@ class Live:
                 for camera, value, count in zip(cameras, values, counts, strict=True)
                 if value is not None
             }
+
+    def put_rules_watched(self, watched: Iterable[RulesWatched]) -> None:
+        """Say how the rules of cameras are; forgotten after `CAMERA_TTL_S`."""
+        with _translated():
+            pipe = self._redis.pipeline(transaction=False)
+            for one in watched:
+                pipe.set(f"ioc:rules:{one.camera}", _encode(one), ex=CAMERA_TTL_S)
+            pipe.execute()
+
+    def rules_watched(self, camera: str) -> RulesWatched | None:
+        """How the rules of a camera are; None when nobody follows them."""
+        with _translated():
+            value = cast("Any", self._redis.get(f"ioc:rules:{camera}"))
+            return None if value is None else _decode_watched(value)
 
     # --- heartbeats ---
 

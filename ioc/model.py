@@ -257,6 +257,24 @@ class CameraCount(msgspec.Struct, frozen=True, array_like=True):
     most: int
 
 
+class RulesWatched(msgspec.Struct, frozen=True):
+    """How the rules of a camera are, as of one frame.
+
+    Attributes:
+        fps: measured frames a second that are looked at.
+        watching: ids of the rules that are followed.
+        resting: ids of those that are not, because frames come too rarely for what they say to be true.
+        values: by id: what a rule finds now; a rule that does not know yet is absent.
+    """
+
+    camera: str
+    time: datetime
+    fps: float
+    watching: tuple[int, ...]
+    resting: tuple[int, ...]
+    values: dict[int, float]
+
+
 class Rejected(msgspec.Struct, frozen=True):
     """A message in quarantine. `client` is who sent it, as far as the topic or the broker tells; "" = unknown."""
 

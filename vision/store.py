@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Protocol
 
 from psycopg import sql
 
 from ioc.db.copy import CAMERA_COUNT, DETECTION, stage, store
-from ioc.db.pool import Connection, connect, translated
+from ioc.db.pool import Connection, connect, edition, translated
+from ioc.db.readings import begin_writing, newest_of, store_readings
 from ioc.errors import StorageError
+from ioc.model import Reading
 from ioc.service import backoff
 from vision.scene import Scene, count_by_minute, newer_scenes
 
@@ -32,7 +35,21 @@ _ADD_COUNTS = sql.SQL(
 )
 
 
-def write_scenes(connection: Connection, scenes: Sequence[Scene]) -> list[Scene]:
+class Also(Protocol):
+    """What else is stored with the scenes that are new, in their transaction."""
+
+    def __call__(self, connection: Connection, fresh: Sequence[Scene], before: Mapping[str, datetime]) -> list[Reading]:
+        """Store it, and return the readings that are to be stored.
+
+        Args:
+            connection: in the transaction; it may be rolled back and the whole tried again.
+            fresh: the scenes that are new, in order of time.
+            before: by camera: time of the newest scene that was stored before them.
+        """
+        ...
+
+
+def write_scenes(connection: Connection, scenes: Sequence[Scene], also: Also | None = None) -> list[Scene]:
     """Store scenes and what they add to the counts, in one transaction.
 
     The newest stored time of each camera is held while we write, so a frame that is handed in again, after a crash or by
@@ -45,7 +62,10 @@ def write_scenes(connection: Connection, scenes: Sequence[Scene]) -> list[Scene]
         StorageError: nothing was stored, or the connection was lost at the commit; handing in again is harmless.
     """
     cameras = sorted({scene.camera for scene in scenes})
+    with translated():
+        on = edition(connection)
     with translated(), connection.transaction():
+        watermark = begin_writing(connection, on)
         seen: dict[str, datetime] = dict(connection.execute(_SEEN, (cameras,)).fetchall())
         if len(seen) < len(cameras):
             connection.execute(_FIRST, ([camera for camera in cameras if camera not in seen],))
@@ -56,6 +76,9 @@ def write_scenes(connection: Connection, scenes: Sequence[Scene]) -> list[Scene]
             connection.execute(_NOW_SEEN, (list(newest), list(newest.values())))
             store(connection, DETECTION, [one for scene in fresh for one in scene.detections])
             connection.execute(_ADD_COUNTS.format(stage(connection, CAMERA_COUNT, count_by_minute(fresh))))
+        if fresh and also is not None:
+            readings = also(connection, fresh, seen)
+            store_readings(connection, readings, watermark, newest_of(readings))
     return fresh
 
 
@@ -84,27 +107,27 @@ class Store:
         """Why nothing can be stored now, None when it can."""
         return self._why if self._connection is None else None
 
-    def write(self, scenes: Sequence[Scene]) -> list[Scene]:
+    def write(self, scenes: Sequence[Scene], also: Also | None = None) -> list[Scene]:
         """Store scenes; see `write_scenes`.
 
         Raises:
             StorageError: TimescaleDB is away or refuses; they are not stored.
         """
         try:
-            return self._write(scenes)
+            return self._write(scenes, also)
         except StorageError:
             # The server may have been restarted since the last frame; then it is there at once.
             if not (self._lost_at_once and self.wait(_AT_ONCE_S)):
                 raise
-        return self._write(scenes)
+        return self._write(scenes, also)
 
-    def _write(self, scenes: Sequence[Scene]) -> list[Scene]:
+    def _write(self, scenes: Sequence[Scene], also: Also | None) -> list[Scene]:
         self._lost_at_once = False
         connection = self._connection
         if connection is None:
             raise StorageError(self._why)
         try:
-            fresh = write_scenes(connection, scenes)
+            fresh = write_scenes(connection, scenes, also)
         except StorageError as error:
             self._why = str(error)
             self._connection = None

@@ -1,7 +1,8 @@
 """Frames to stored, shown and announced scenes: the loops of one vision worker.
 
     reader   word of new frames → mailbox of one per camera, of the cameras that are this worker's share
-    lanes    a few cameras at a time: fetch, decode, detect; two lanes, so that one fetches while the other infers
+    lanes    a few cameras at a time: fetch, decode, detect, track, put to the rules; two lanes, so that one fetches while the
+             other infers
     writer   commit → annotated picture → change stream
 
 Every queue between them is short and blocks, so pressure ends at the mailbox, where the newest frame wins.
@@ -22,20 +23,24 @@ from typing import Final
 import msgspec
 from prometheus_client import REGISTRY
 
+from ioc.db.readings import newest_of
 from ioc.errors import LiveError, ModelError, StorageError
 from ioc.live import Live
-from ioc.model import Frame, SceneSeen
+from ioc.model import Frame, Reading, ReadingsChanged, SceneSeen
 from ioc.service import Service, backoff
 from vision.boxes import Image
 from vision.engine import Detector
 from vision.engine.in_use import InUse
 from vision.figures import NOT_STORED, OBJECTS, STEP, Figures
+from vision.findings import Findings
 from vision.mailbox import Drop, Mailbox, Notice, Reason
 from vision.picture import decode_jpeg
 from vision.scene import Scene, make_scene
 from vision.share import Share
 from vision.snapshot import annotate, boxes_json
 from vision.store import Store
+from vision.watch import Outcome
+from vision.watchers import Watchers
 
 #: Batches in flight.
 LANES: Final = 2
@@ -69,6 +74,7 @@ class Looked(msgspec.Struct, frozen=True):
     notice: Notice
     fetched: Fetched
     scene: Scene
+    outcome: Outcome | None
     picked: float
     inferred: float
     event: float
@@ -105,6 +111,7 @@ class Worker:
         self._collecting = threading.Lock()
         self._looked: queue.Queue[list[Looked]] = queue.Queue(LANES)
         self._writer_gone = threading.Event()
+        self._watchers = Watchers(settings.require("database_url"))
         self._fetched: dict[str, datetime] = {}
         self._redis_minus_ours_s = 0.0
         self._decoders = ThreadPoolExecutor(min(8, max(2, settings.vision_batch)), "decode")
@@ -121,6 +128,7 @@ class Worker:
             writer = threads.submit(self._stop_if_broken, self._writer, lanes)
             wait([*loops, writer], return_when=FIRST_COMPLETED)
         self._decoders.shutdown()
+        self._watchers.close()
         REGISTRY.unregister(self.figures)
         for loop in (*loops, writer):
             loop.result()
@@ -269,8 +277,9 @@ class Worker:
                 height, width = fetched.image.shape[:2]
                 frame = fetched.frame
                 scene = make_scene(frame.camera, frame.time, boxes, detector.classes, height, width)
+                outcome = self._watchers.look(scene, width / height)
                 event = time.monotonic()
-                batch.append(Looked(notice, fetched, scene, picked, inferred, event, inferred - decoded))
+                batch.append(Looked(notice, fetched, scene, outcome, picked, inferred, event, inferred - decoded))
         self._drop(drops)
         return batch
 
@@ -331,16 +340,29 @@ class Worker:
     def _keep(self, batch: Sequence[Looked]) -> list[Scene]:
         """Store; returns the scenes to show: those that are new, all of them while TimescaleDB is away."""
         scenes = [looked.scene for looked in batch]
+        outcomes = [looked.outcome for looked in batch if looked.outcome is not None]
+        findings = Findings(outcomes)
         try:
-            fresh = self._store.write(scenes)
+            fresh = self._store.write(scenes, findings)
         except StorageError:
+            self._watchers.lost(outcomes)
             self._watch_store()
             NOT_STORED.inc(len(scenes))
             return scenes
+        self._tell(findings.readings, outcomes)
         for scene in fresh:
             for label, count in scene.counts().items():
                 OBJECTS.labels(label).inc(count)
         return fresh
+
+    def _tell(self, readings: list[Reading], outcomes: Sequence[Outcome]) -> None:
+        """Announce what the rules found, and how they are."""
+        try:
+            if readings:
+                self._live.publish([ReadingsChanged(newest_of(readings))])
+            self._live.put_rules_watched(outcome.watched for outcome in outcomes)
+        except LiveError as error:
+            self._service.degrade("redis", error)
 
     def _show(self, done: Sequence[Looked], committed: float) -> None:
         pictures = self._decoders.map(lambda looked: annotate(looked.fetched.image, looked.scene), done)

@@ -1,0 +1,65 @@
+"""What rules counted and found, stored in the transaction of the frames it was found on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import msgspec
+
+from ioc.db.camera_flow import MINUTE, CameraFlow, add_flows, figures_of_minute, flows_of
+from ioc.db.pool import Connection
+from ioc.model import Reading
+from vision.scene import Scene
+from vision.watch import Outcome
+
+
+class Findings:
+    """The outcomes of a batch of frames; an `Also` of `vision.store`.
+
+    Attributes:
+        readings: what was stored; of a transaction that failed it means nothing.
+    """
+
+    def __init__(self, outcomes: Sequence[Outcome]) -> None:
+        self._outcomes = {(outcome.camera, outcome.time): outcome for outcome in outcomes}
+        self.readings: list[Reading] = []
+
+    def __call__(self, connection: Connection, fresh: Sequence[Scene], before: Mapping[str, datetime]) -> list[Reading]:
+        """Store what was counted on frames that are new; what is found, and figures of the minutes that ended, are readings."""
+        outcomes = [
+            outcome for scene in fresh if (outcome := self._outcomes.get((scene.camera, scene.time))) is not None
+        ]
+        add_flows(connection, merged([flow for outcome in outcomes for flow in outcome.flows]))
+        self.readings = [reading for outcome in outcomes for reading in outcome.readings]
+        for camera in sorted({outcome.camera for outcome in outcomes}):
+            own = [outcome for outcome in outcomes if outcome.camera == camera]
+            times = [before[camera], *(scene.time for scene in fresh if scene.camera == camera)]
+            for minute in ended_minutes(times):
+                flows = flows_of(connection, camera, minute, minute + MINUTE)
+                self.readings += figures_of_minute(minute, camera, own[-1].rules, flows, datetime.now(UTC))
+        return self.readings
+
+
+def ended_minutes(times: Sequence[datetime]) -> list[datetime]:
+    """The minutes in which frames were taken and after which others were.
+
+    >>> ended_minutes([datetime(2026, 1, 1, 12, 0, 59), datetime(2026, 1, 1, 12, 1), datetime(2026, 1, 1, 12, 1, 1)])
+    [datetime.datetime(2026, 1, 1, 12, 0)]
+    """
+    minutes = [time.replace(second=0, microsecond=0) for time in times]
+    return [minute for minute, later in pairwise(minutes) if minute != later]
+
+
+def merged(flows: Sequence[CameraFlow]) -> list[CameraFlow]:
+    """Each key once."""
+    found: dict[tuple[datetime, str, int, int, str], CameraFlow] = {}
+    for flow in flows:
+        key = (flow.time, flow.camera, flow.rule, flow.version, flow.label)
+        known = found.get(key)
+        if known is not None:
+            sums = {name: getattr(known, name) + getattr(flow, name) for name in flow.__struct_fields__[5:]}
+            flow = msgspec.structs.replace(known, **{**sums, "most": max(known.most, flow.most)})
+        found[key] = flow
+    return list(found.values())
