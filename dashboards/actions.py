@@ -18,6 +18,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from dashboards.camera_acts import KeepRule, RemoveRule
 from dashboards.origin import same_origin
 from dashboards.quarantine_acts import Mapping, Replay, StopReplay, Switch
 from dashboards.room import Room
@@ -136,7 +137,19 @@ ACTS: Final[
     dict[
         str,
         type[
-            Acknowledge | Shelve | Unshelve | Note | Close | Light | Register | Mapping | Switch | Replay | StopReplay
+            Acknowledge
+            | Shelve
+            | Unshelve
+            | Note
+            | Close
+            | Light
+            | Register
+            | Mapping
+            | Switch
+            | Replay
+            | StopReplay
+            | KeepRule
+            | RemoveRule
         ],
     ]
 ] = {
@@ -153,6 +166,8 @@ ACTS: Final[
     "mapping_switch": Switch,
     "replay": Replay,
     "replay_stop": StopReplay,
+    "camera_rule": KeepRule,
+    "camera_rule_remove": RemoveRule,
 }
 
 

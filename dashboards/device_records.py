@@ -152,7 +152,7 @@ def device_file(connection: Connection, key: str, now: datetime) -> DeviceFile |
         state_history(connection, key, since, now),
         dict(heard),
         known[0] if known else None,
-        _alarms(connection, key),
+        alarms_of_device(connection, key),
         _rejected(connection, key, now),
         events_of(connection, key, now - EVENTS_OF, EVENTS),
         entries_of(connection, key, ACTS, ENTRIES),
@@ -191,7 +191,8 @@ _ALARM: Final = ", ".join(f'"{field}"' for field in Alarm.__struct_fields__)
 _REJECTED: Final = "received, topic, client, dialect, reason, detail, substr(payload, 1, 400) AS payload, size"
 
 
-def _alarms(connection: Connection, key: str) -> list[Alarm]:
+def alarms_of_device(connection: Connection, key: str) -> list[Alarm]:
+    """Its newest alarms, newest first."""
     with connection.cursor(row_factory=class_row(Alarm)) as cursor:
         query = f"SELECT {_ALARM} FROM alarm WHERE device = %s ORDER BY opened DESC LIMIT {ALARMS}"  # noqa: S608
         return cursor.execute(query.encode(), (key,)).fetchall()

@@ -19,7 +19,13 @@ from ioc.geo import BBOX, wards
 from ioc.i18n import Translator, as_language, translator
 
 #: The pages of the top bar: path, name (a message).
-PLACES: Final = (("/", "Wall"), ("/incidents", "Incidents"), ("/devices", "Devices"), ("/quarantine", "Quarantine"))
+PLACES: Final = (
+    ("/", "Wall"),
+    ("/incidents", "Incidents"),
+    ("/cameras", "Cameras"),
+    ("/devices", "Devices"),
+    ("/quarantine", "Quarantine"),
+)
 
 
 class Reader(NamedTuple):

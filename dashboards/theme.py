@@ -27,6 +27,15 @@ MOST_VW: Final = 1.75
 LINES: Final = ("#8fa9c4", "#8a96a3", "#b59f7c", "#7fa39a")
 #: Colours that mean a priority, mid-tones that can be read on dark and on light.
 LIMITS: Final = {1: "#f0494b", 2: "#e08a14", 3: "#bf9d00"}
+#: Colours of what the detector tells apart, as it draws the boxes (Okabe and Ito's).
+CLASS_COLOURS: Final = {
+    "motorbike": "#f0e442",
+    "car": "#56b4e9",
+    "bus": "#009e73",
+    "truck": "#d55e00",
+    "person": "#cc79a7",
+    "bicycle": "#e69f00",
+}
 _WIDTH_OF_DIAGONAL: Final = 16 / (16**2 + 9**2) ** 0.5
 
 

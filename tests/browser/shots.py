@@ -12,11 +12,20 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 from rich.progress import Progress
 
+from ingest.simulator.footage import SHOWING
 from tests.fix_browser import CHROMIUM, FLAGS
 
 URL = "http://localhost:8050"
 SIZES = {"hd": (1920, 1080), "4k": (3840, 2160)}
-PAGES = {"wall": "/", "incidents": "/incidents", "devices": "/devices", "quarantine": "/quarantine"}
+PAGES = {
+    "wall": "/",
+    "incidents": "/incidents",
+    "cameras": "/cameras",
+    # One of those that have footage.
+    "camera": f"/cameras/{SHOWING[0]}",
+    "devices": "/devices",
+    "quarantine": "/quarantine",
+}
 #: Time for the first snapshot, charts and pictures; nothing on the wall tells that everything has been drawn.
 SETTLE_MS = 8000
 

@@ -66,7 +66,7 @@ def test_old_reading_is_no_figure_on_the_wall(page: Page, device: Device, ingest
     expect(page.locator(HIGHEST)).to_have_text("1,41")
 
 
-@pytest.mark.parametrize("path", ["/", "/incidents", "/devices", "/quarantine"])
+@pytest.mark.parametrize("path", ["/", "/incidents", "/cameras", "/devices", "/quarantine"])
 def test_page_asks_nobody_but_the_server(page: Page, path: str, ingest: Ingest) -> None:
     """No page has faults or requests to anybody else; the fixture looks at every one of them."""
     open_wall(page, path)

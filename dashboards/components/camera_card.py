@@ -1,0 +1,190 @@
+"""One camera: its head, how vision copes with it, its alarms, and what was in view over the day."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from dash import html
+from dash.development.base_component import Component
+
+from dashboards.camera_records import COUNTED, STEP, CameraFile, Counted
+from dashboards.components.alarm_table import alarm_look, rule_name
+from dashboards.components.history_chart import local
+from dashboards.components.incident_rows import ward_name
+from dashboards.components.priority import prio
+from dashboards.theme import CLASS_COLOURS, chart_layout
+from dashboards.when import figure, moment, number, since, span
+from ioc.alarms.machine import STATE_LABELS
+from ioc.catalog import VISION_CLASSES
+from ioc.i18n import Translator
+from ioc.model import STAGES, CameraFigures
+
+#: Stages that follow each other; `total` is their sum.
+_STEPS: Final = tuple(stage for stage in STAGES if stage != "total")
+
+
+def camera_head(file: CameraFile, words: Translator) -> list[Component]:
+    """Its name and where it stands, and the way to its register entry."""
+    device = file.device
+    footage = str(device.attrs.get("footage") or "")
+    return [
+        html.A("‹", href="/cameras", className="button back", title=words("All cameras")),
+        html.Div(
+            [
+                html.H2(device.name),
+                html.Div(
+                    [
+                        html.Span(device.id, className="device-id"),
+                        html.Span(words("Not placed yet") if device.lat is None else ward_name(device.ward, words)),
+                        html.Span(words("Footage: {source}", source=footage) if footage else ""),
+                    ],
+                    className="head-facts",
+                ),
+            ],
+            className="head-words",
+        ),
+        html.A(words("Device file"), href=f"/devices?id={device.id}", className="button"),
+    ]
+
+
+def figures_card(figures: CameraFigures | None, words: Translator) -> list[Component]:
+    """Rates, age, drops by reason, reconnects, and the time of every stage, as of the last ten seconds."""
+    if figures is None:
+        return [
+            html.P(words("Nobody looks at this camera: no frames come, or no vision worker runs."), className="muted")
+        ]
+    drops = ", ".join(f"{words(f'drop:{reason}')} {number(count, 0, words)}" for reason, count in figures.drops.items())
+    facts: list[tuple[str, list[Any]]] = [
+        (
+            "Looked at",
+            [
+                html.Strong(number(figures.frames_s, 1, words)),
+                words("of {n} frames/s", n=number(figures.arrived_s, 1, words)),
+            ],
+        ),
+        ("Newest looked at", [since(figures.seen) if figures.seen is not None else "–"]),
+        ("Reconnects", ["–" if figures.reconnects is None else number(figures.reconnects, 0, words)]),
+        ("Not looked at, last 10 s", [drops or words("none")]),
+        ("Worker", [html.Span(figures.worker, className="device-id")]),
+    ]
+    return [
+        html.Dl(
+            [html.Div([html.Dt(words(name)), html.Dd(parts)], className="fact") for name, parts in facts],
+            className="facts camera-facts",
+        ),
+        *_stages(figures, words),
+    ]
+
+
+def alarm_lines(file: CameraFile, now: datetime, words: Translator) -> Component:
+    """Its alarms, newest first, each with the way to its incident."""
+    if not file.alarms:
+        return html.P(words("No alarms"), className="muted")
+    return html.Table(
+        html.Tbody(
+            [
+                html.Tr(
+                    [
+                        html.Td(prio(alarm.priority, alarm_look(alarm))),
+                        html.Td(html.A(rule_name(alarm.rule, words), href=f"/incidents?id={alarm.incident}")),
+                        html.Td(figure(alarm.measure, alarm.value, words) if alarm.measure else "", className="num"),
+                        html.Td(moment(alarm.opened, now)),
+                        html.Td(
+                            words("lasted {span}", span=span(alarm.returned - alarm.opened, words))
+                            if alarm.returned is not None
+                            else since(alarm.opened)
+                        ),
+                        html.Td(STATE_LABELS[alarm.state].in_language(words.language), className="muted"),
+                    ],
+                    key=str(alarm.id),
+                )
+                for alarm in file.alarms
+            ]
+        ),
+        className="table alarm-lines",
+    )
+
+
+def counts_chart(rows: Sequence[Counted], now: datetime, words: Translator, rem: float) -> dict[str, Any]:
+    """Objects in view by class, a bar every quarter of an hour: the mean of the frames looked at; none where nobody looked."""
+    traces = []
+    for label, colour in CLASS_COLOURS.items():
+        mine = [row for row in rows if row.label == label]
+        if not any(row.most for row in mine):
+            continue
+        name = VISION_CLASSES[label].in_language(words.language)
+        traces.append(
+            {
+                "type": "bar",
+                "name": name,
+                "x": [local(row.time + STEP / 2) for row in mine],
+                "y": [round(row.mean, 2) for row in mine],
+                "text": [
+                    f"{name} {number(row.mean, 1, words)} ({words('most {n}', n=number(row.most, 0, words))})"
+                    for row in mine
+                ],
+                "textposition": "none",
+                "width": STEP.total_seconds() * 1000 * 0.86,
+                "marker": {"color": colour, "line": {"width": 0}},
+                "hovertemplate": "%{text}<extra></extra>",
+            }
+        )
+    layout = chart_layout(
+        barmode="stack",
+        margin={"l": rem / 2, "r": rem / 2, "t": rem / 2, "b": rem / 2},
+        font={"family": "Inter Variable, sans-serif", "size": 0.75 * rem},
+        uirevision="counts",
+    )
+    layout["xaxis"] |= {
+        "range": [local(now - COUNTED), local(now)],
+        "tickformat": "%H:%M",
+        "hoverformat": "%d/%m %H:%M",
+        "nticks": 9,
+    }
+    layout["yaxis"] |= {"nticks": 5, "rangemode": "tozero"}
+    return {"data": traces, "layout": layout}
+
+
+def _stages(figures: CameraFigures, words: Translator) -> list[Component]:
+    """The way of a frame as a bar of its medians, and each stage with median and 95th percentile."""
+    known = [name for name in _STEPS if name in figures.stages]
+    if not known:
+        return []
+    whole = sum(figures.stages[name].p50_ms for name in known) or 1.0
+    bar = [
+        html.Span(
+            className=f"part stage-{_STEPS.index(name)}",
+            style={"flexGrow": max(1, round(figures.stages[name].p50_ms / whole * 1000))},
+            title=words(f"stage-of:{name}"),
+        )
+        for name in known
+    ]
+    rows = [
+        html.Tr(
+            [
+                html.Td([html.I(className=f"stage-mark stage-{_STEPS.index(name)}"), words(f"stage-of:{name}")]),
+                html.Td(number(figures.stages[name].p50_ms, 0, words), className="num"),
+                html.Td(number(figures.stages[name].p95_ms, 0, words), className="num"),
+            ]
+        )
+        for name in known
+    ]
+    if "total" in figures.stages:
+        total = figures.stages["total"]
+        rows.append(
+            html.Tr(
+                [
+                    html.Td(words("stage-of:total")),
+                    html.Td(number(total.p50_ms, 0, words), className="num"),
+                    html.Td(number(total.p95_ms, 0, words), className="num"),
+                ],
+                className="sum",
+            )
+        )
+    heads = [html.Th(words("A frame's way, ms")), html.Th("p50", className="num"), html.Th("p95", className="num")]
+    return [
+        html.Div(bar, className="strip stages"),
+        html.Table([html.Thead(html.Tr(heads)), html.Tbody(rows)], className="table stage-table"),
+    ]

@@ -1,0 +1,212 @@
+"""One camera: its picture large, what is drawn on it and what that says, how vision copes, its counts and alarms."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import dash
+import orjson
+from dash import ClientsideFunction, Input, Output, dcc, html
+
+from dashboards import shell
+from dashboards.attributes import aria, data
+from dashboards.camera_records import camera_file, counted
+from dashboards.components.camera_card import alarm_lines, camera_head, counts_chart, figures_card
+from dashboards.components.camera_rules import kinds_data, rules_data
+from dashboards.components.history_chart import graph
+from dashboards.components.storage_away import storage_away
+from dashboards.evidence import shows_picture
+from dashboards.room import room
+from dashboards.screen import rem
+from dashboards.theme import CLASS_COLOURS
+from ioc.errors import LiveError, StorageError
+from ioc.i18n import Translator
+from ioc.model import CameraFigures
+from ioc.topics import DEVICE_ID
+
+dash.register_page(__name__, path_template="/cameras/<camera>", title="Camera · Thủ Đức")
+
+
+def layout(camera: str = "", **query: str) -> html.Main:
+    """The frame of the page; the picture and what is drawn on it come from scripts, the rest from callbacks."""
+    del query
+    words = shell.reader().words
+    key = _camera_id(camera)
+    return shell.page(
+        "camera",
+        shell.top_bar(words, "/cameras"),
+        dcc.Store(id="camera-key", data=key),
+        dcc.Store(id="camera-changed", data=0),
+        dcc.Store(id="camera-measured", data=0),
+        dcc.Store(id="camera-counted", data=0),
+        dcc.Store(id="camera-drawn"),
+        html.Div(
+            [
+                html.Header(id="camera-head", className="file-head camera-head"),
+                html.Div(id="camera-away"),
+                html.Div([_picture(words), _below(words)], className="camera-main"),
+                html.Div(
+                    [
+                        html.Section(
+                            [
+                                html.Header(
+                                    [
+                                        html.H3(words("Rules on the picture")),
+                                        html.Button(
+                                            words("Draw a rule"), type="button", className="button", **data(rule="new")
+                                        ),
+                                    ],
+                                    className="card-head",
+                                ),
+                                html.Div(id="rule-list"),
+                                html.Div(id="rule-editor"),
+                            ],
+                            id="camera-rules",
+                            className="panel card",
+                            **data(kinds=orjson.dumps(kinds_data(words)).decode()),
+                        ),
+                        _card(words("How vision copes"), "camera-figures"),
+                    ],
+                    className="camera-side",
+                ),
+            ],
+            id="camera-file",
+            className="desk camera-desk",
+            **data(state="asking"),
+        ),
+        **data(camera=key, colours=orjson.dumps(CLASS_COLOURS).decode()),
+    )
+
+
+@dash.callback(
+    Output("camera-file", "data-state"),
+    Output("camera-file", "data-frames"),
+    Output("camera-head", "children"),
+    Output("camera-away", "children"),
+    Output("camera-alarms", "children"),
+    Output("camera-drawn", "data"),
+    Input("camera-key", "data"),
+    Input("camera-changed", "data"),
+)
+async def show_camera(given: object, changed: int) -> tuple[Any, ...]:
+    """What TimescaleDB knows of the camera: its entry, its alarms, what is drawn on its picture."""
+    del changed
+    words, key, now = shell.reader().words, _camera_id(given), _now()
+    nothing = (dash.no_update,) * 2
+    if not key:
+        return ("none", "", html.P(words("There is no camera of this name")), None, *nothing)
+    try:
+        file = await room().query(lambda connection: camera_file(connection, key, now))
+    except StorageError as error:
+        # The picture goes on without; nothing can be drawn, and what was drawn is not known to be still so.
+        return ("away", dash.no_update, dash.no_update, storage_away(error, words, feed_goes_on=True), *nothing)
+    if file is None:
+        return ("none", "", html.P(words("There is no camera {id}", id=key)), None, *nothing)
+    return (
+        "shown",
+        "1" if shows_picture(room().feed.city, key, time.time()) else "",
+        camera_head(file, words),
+        None,
+        alarm_lines(file, now, words),
+        {"rules": rules_data(file, await _figures(key), words), "at": now.timestamp()},
+    )
+
+
+@dash.callback(Output("camera-figures", "children"), Input("camera-key", "data"), Input("camera-measured", "data"))
+async def show_figures(given: object, measured: int) -> Any:
+    """How vision copes with the camera."""
+    del measured
+    words, key = shell.reader().words, _camera_id(given)
+    if not key:
+        return None
+    try:
+        found = await asyncio.to_thread(room().live.camera_figures, [key])
+    except LiveError as error:
+        room().feed.links.lost("redis", error)
+        return html.P(words("Redis does not answer: how vision copes is not known."), className="bad")
+    return figures_card(found.get(key), words)
+
+
+@dash.callback(Output("camera-counts", "children"), Input("camera-key", "data"), Input("camera-counted", "data"))
+async def show_counts(given: object, asked: int) -> Any:
+    """What was in view over the last day."""
+    del asked
+    words, key, now = shell.reader().words, _camera_id(given), _now()
+    if not key:
+        return None
+    try:
+        rows = await room().query(lambda connection: counted(connection, key, now))
+    except StorageError:
+        return None  # the head of the page says why
+    if not rows:
+        return html.P(words("Nobody has looked at this camera in the last 24 hours"), className="muted chart-empty")
+    return graph(counts_chart(rows, now, words, rem()))
+
+
+dash.clientside_callback(
+    ClientsideFunction("cameraRules", "take"), Output("rule-list", "title"), Input("camera-drawn", "data")
+)
+
+
+async def _figures(key: str) -> CameraFigures | None:
+    try:
+        return (await asyncio.to_thread(room().live.camera_figures, [key])).get(key)
+    except LiveError as error:
+        room().feed.links.lost("redis", error)
+        return None
+
+
+def _picture(words: Translator) -> html.Section:
+    """The picture, what is drawn on it, and what is in view."""
+    return html.Section(
+        [
+            html.Div(
+                html.Div(
+                    [
+                        html.Div(className="stage-view cam-view"),
+                        html.Div(className="stage-none"),
+                        html.Div(className="stage-drawn"),
+                        html.Div(className="stage-marks"),
+                    ],
+                    className="stage",
+                ),
+                className="stage-room",
+            ),
+            html.Div(
+                [
+                    html.Div(id="camera-now", className="camera-now"),
+                    html.H3(words("In view")),
+                    html.Ul(id="camera-view", className="camera-view"),
+                    html.P(id="stage-hint", className="muted stage-hint", **aria(live="polite")),
+                ],
+                className="stage-side",
+            ),
+        ],
+        className="panel stage-panel",
+    )
+
+
+def _below(words: Translator) -> html.Div:
+    return html.Div(
+        [
+            _card(words("In view over the last 24 h, mean by class"), "camera-counts"),
+            _card(words("Its alarms"), "camera-alarms"),
+        ],
+        className="camera-below",
+    )
+
+
+def _card(title: str, key: str) -> html.Section:
+    return html.Section([html.H3(title), html.Div(id=key)], className=f"panel card card-{key}")
+
+
+def _camera_id(given: object) -> str:
+    """A device id from an address, "" when it is none."""
+    return given if isinstance(given, str) and DEVICE_ID.fullmatch(given) else ""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

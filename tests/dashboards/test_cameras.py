@@ -1,0 +1,308 @@
+"""The camera pages without a browser: what they read, what they say of rules, and what the acts on rules refuse."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from dashboards.camera_records import STEP, CameraFile, Flow, camera_file, cameras, counted, grid_facts
+from dashboards.city import CityState
+from dashboards.components.camera_card import counts_chart, figures_card
+from dashboards.components.camera_rules import counted_words, kinds_data, rules_data, why_off
+from dashboards.theme import CLASS_COLOURS
+from ioc.camera_rules import RULE_KINDS, CameraRule
+from ioc.catalog import VISION_CLASSES
+from ioc.db.audit import verify_audit
+from ioc.db.camera_rules import ADD, CHANGE, REMOVE, add, change, history, rules_of
+from ioc.db.pool import Connection
+from ioc.i18n import LANGUAGES, Language, translator
+from ioc.model import CameraFigures, Device, DevicesChanged, FrameArrived, StageTime
+from tests.dashboards.test_pages_records import add_device, add_incident
+from tests.fix_browser import Wall
+from tests.fix_stack import Database
+from vision.snapshot import STYLE
+
+VI, EN = translator("vi"), translator("en")
+LINE = ((0.2, 0.5), (0.8, 0.5))
+NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+
+
+@pytest.fixture
+def connection(db: Database) -> Iterator[Connection]:
+    """A connection in autocommit."""
+    with db.connect() as made:
+        yield made
+
+
+@pytest.fixture
+def camera(connection: Connection) -> str:
+    """A camera of nobody else."""
+    return add_device(connection, kind="camera", name="Cầu Sài Gòn")
+
+
+def make_rule(camera: str, **changes: Any) -> dict[str, Any]:
+    """A counting line as the page sends it."""
+    rule = {"id": 0, "camera": camera, "kind": "line", "name": "Vào phố", "points": LINE, "classes": [], "settings": {}}
+    return rule | {"version": 0} | changes
+
+
+def make_figures(camera: str, **changes: Any) -> CameraFigures:
+    told: dict[str, Any] = {
+        "camera": camera,
+        "time": NOW,
+        "worker": "host-1",
+        "seen": NOW,
+        "frames_s": 2.4,
+        "arrived_s": 5.0,
+    }
+    return CameraFigures(**told | changes)
+
+
+def post(wall: Wall, act: str, body: object, *, who: str = "Hoa", **headers: str) -> httpx.Response:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return httpx.post(
+        f"{wall.url}/actions/{act}",
+        content=content,
+        headers={"Origin": wall.url, "Content-Type": "application/json", **headers},
+        cookies={"operator": who} if who else {},
+        timeout=60,
+    )
+
+
+# --- acts ------------------------------------------------------------------------------------------------------------------
+
+
+def test_rule_is_kept_changed_removed_and_audited(wall: Wall, connection: Connection, camera: str) -> None:
+    """Each act under the browser's name, in one chain; what was not seen is not changed."""
+    assert post(wall, "camera_rule", {"rule": make_rule(camera)}).json() == {"changed": 0}
+    (kept,) = rules_of(connection, [camera])
+    assert (kept.name, kept.points, kept.version) == ("Vào phố", LINE, 1)
+    moved = make_rule(camera, id=kept.id, version=1, points=[[0.1, 0.4], [0.9, 0.6]], classes=["car"])
+    assert post(wall, "camera_rule", {"rule": moved}, who="Minh").status_code == 200
+    late = post(wall, "camera_rule", {"rule": moved | {"name": "Ra phố"}})
+    assert (late.status_code, late.json()["faults"]) == (400, {"rule": "changed"})
+    late = post(wall, "camera_rule_remove", {"rule": moved})
+    assert (late.status_code, late.json()["faults"]) == (400, {"rule": "changed"})
+    assert post(wall, "camera_rule_remove", {"rule": moved | {"version": 2}}).status_code == 200
+    late = post(wall, "camera_rule", {"rule": moved | {"version": 2}})
+    assert (late.status_code, late.json()["faults"]) == (400, {"rule": "gone"})
+    assert rules_of(connection, [camera]) == []
+    assert [(one.what, one.who) for one in history(connection, camera)] == [
+        (REMOVE, "Hoa"),
+        (CHANGE, "Minh"),
+        (ADD, "Hoa"),
+    ]
+    assert verify_audit(connection) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "faults"),
+    [
+        ({"points": [[0.2, 0.5], [0.2, 0.5]]}, {"points": "small"}),
+        ({"points": [[0.2, 0.5]]}, {"points": "points_line"}),
+        ({"points": [[0.2, 0.5], [1.5, 0.5]]}, {"points": "outside"}),
+        ({"kind": "zone", "points": [[0.1, 0.1], [0.9, 0.9], [0.9, 0.1], [0.1, 0.9]]}, {"points": "crossed"}),
+        ({"kind": "zone", "points": [[n / 5000, 0.5] for n in range(2000)]}, {"points": "points_zone"}),
+        ({"kind": "ground", "points": [[0.1, 0.1], [0.9, 0.1], [0.5, 0.3], [0.5, 0.9]]}, {"points": "convex"}),
+        ({"kind": "nothing"}, {"kind": "rule_kind"}),
+        ({"name": " "}, {"name": "empty"}),
+        ({"name": "\u0000"}, {"name": "empty"}),
+        ({"name": "x" * 5000}, {"name": "long"}),
+        ({"classes": ["tank"]}, {"classes": "classes"}),
+        ({"settings": {"seconds": 3}}, {"seconds": "setting"}),
+        ({"kind": "wrong_way", "settings": {"seconds": 1e300}}, {"seconds": "limits"}),
+        ({"camera": "../etc"}, {"camera": "unknown"}),
+        ({"camera": "\u0000"}, {"camera": "unknown"}),
+        ({"id": 987654321}, {"rule": "gone"}),
+    ],
+)  # fmt: skip
+def test_rule_that_cannot_be_is_refused_with_its_faults(
+    wall: Wall, connection: Connection, camera: str, changes: dict[str, Any], faults: dict[str, str]
+) -> None:
+    """By field, in words that both languages have; nothing is kept, and nothing is logged."""
+    answer = post(wall, "camera_rule", {"rule": make_rule(camera) | changes})
+    assert (answer.status_code, answer.json()["faults"]) == (400, faults)
+    assert all(f"fault:{fault}" in words.messages for words in (VI, EN) for fault in faults.values())
+    assert rules_of(connection, [camera]) == []
+    assert history(connection, camera) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"[]", 400),
+        (b'{"rule": null}', 400),
+        (b'{"rule": {"id": "1"}}', 400),
+        (b'{"rule": {"id": 1e999}}', 400),
+        (b'{"rule": ' + b"[" * 5000 + b"]" * 5000 + b"}", 400),
+        (json.dumps({"rule": make_rule("x", points="../../etc")}).encode(), 400),
+        (json.dumps({"rule": make_rule("x", points=[[[0.1]], [0.2, 0.3]])}).encode(), 400),
+        (json.dumps({"rule": make_rule("no-such-camera")}).encode(), 400),
+        (json.dumps({"rule": make_rule("x", id=10**30)}).encode(), 400),
+        (json.dumps({"rule": make_rule("x"), "who": "root"}).encode(), 400),
+        (json.dumps({"rule": make_rule("x", name="x" * 70_000)}).encode(), 413),
+    ],
+)
+def test_hostile_request_is_refused(wall: Wall, body: bytes, status: int) -> None:
+    """Whatever comes, the answer is one of a few, with a reason."""
+    for act in ("camera_rule", "camera_rule_remove"):
+        answer = post(wall, act, body)
+        assert (answer.status_code, bool(answer.json()["error"])) == (status, True)
+
+
+def test_rule_of_what_is_no_camera_is_refused(wall: Wall, connection: Connection) -> None:
+    """Neither a gauge has rules nor a camera that was taken out of service."""
+    for device in (add_device(connection), add_device(connection, kind="camera", status="retired")):
+        assert post(wall, "camera_rule", {"rule": make_rule(device)}).status_code == 400
+        assert rules_of(connection, [device]) == []
+
+
+def test_stranger_may_not_draw(wall: Wall, connection: Connection, camera: str) -> None:
+    """Another site's page is refused, and somebody without a name."""
+    body = {"rule": make_rule(camera)}
+    assert post(wall, "camera_rule", body, Origin="https://elsewhere.example").status_code == 403
+    assert post(wall, "camera_rule", body, **{"Content-Type": "text/plain"}).status_code == 403
+    assert post(wall, "camera_rule", body, who="").status_code == 401
+    assert rules_of(connection, [camera]) == []
+
+
+@pytest.mark.parametrize("path", ["cameras", "cameras/cam-1", "cameras/%3Cscript%3E", "cameras/..%2f..%2fetc"])
+def test_page_is_served_whatever_its_address(wall: Wall, path: str) -> None:
+    """What an address names is never part of the HTML."""
+    answer = httpx.get(f"{wall.url}/{path}?lang=en&state=%3Cb%3E&text=%3Cb%3E")
+    assert answer.status_code == 200
+    assert "<b>" not in answer.text
+    assert "<script>alert" not in answer.text
+
+
+# --- what is read ----------------------------------------------------------------------------------------------------------
+
+
+def test_file_holds_rules_with_who_changed_them_and_alarms(connection: Connection, camera: str) -> None:
+    """The last editor of each rule, the newest minute it counted, and the alarms of this camera alone."""
+    first = add(connection, CameraRule(0, camera, "line", "Vào", LINE), "Hoa")
+    second = add(connection, CameraRule(0, camera, "line", "Ra", LINE), "Hoa")
+    change(connection, CameraRule(second.id, camera, "line", "Ra phố", LINE, version=1), "Minh")
+    incident = add_incident(connection, camera)
+    add_incident(connection, add_device(connection))
+    now = datetime.now(UTC)
+    for back, forward in ((9, 1), (2, 3), (1, 7)):
+        row = (now - timedelta(minutes=back), camera, first.id, 1, "", 60, forward, 2, 0, 0, 0, 0, 5)
+        places = ", ".join(["%s"] * len(row))
+        connection.execute(f"INSERT INTO camera_flow VALUES ({places})", row)
+    file = camera_file(connection, camera, now)
+    assert file is not None
+    assert [(rule.name, file.edits[rule.id].who) for rule in file.rules] == [("Vào", "Hoa"), ("Ra phố", "Minh")]
+    assert (file.flows[first.id].forward, second.id in file.flows) == (7, False)
+    assert [alarm.incident for alarm in file.alarms] == [incident]
+
+
+def test_file_of_what_is_no_camera_is_none(connection: Connection) -> None:
+    """A gauge has no camera's page, nor has nobody."""
+    assert camera_file(connection, add_device(connection), NOW) is None
+    assert camera_file(connection, "no-such-camera", NOW) is None
+
+
+def test_counts_are_means_over_the_frames_looked_at(connection: Connection, camera: str) -> None:
+    """Minutes weigh by their frames; steps in which nobody looked are absent, not zero; older days are left out."""
+    now = NOW.replace(minute=30, second=0)
+    for back, frames, objects, most in ((1, 10, 40, 9), (2, 30, 0, 0), (59, 5, 5, 2), (25 * 60, 5, 5, 2)):
+        row = (now - timedelta(minutes=back), camera, "car", frames, objects, most)
+        connection.execute("INSERT INTO camera_count VALUES (%s, %s, %s, %s, %s, %s)", row)
+    rows = counted(connection, camera, now)
+    assert [(now - row.time, row.mean, row.most) for row in rows] == [(4 * STEP, 1.0, 2), (STEP, 1.0, 9)]
+    figure = counts_chart(rows, now, VI, 16.0)
+    (bars,) = figure["data"]
+    assert (bars["name"], bars["y"], bars["marker"]["color"]) == ("Ô tô", [1.0, 1.0], CLASS_COLOURS["car"])
+
+
+def test_grid_facts_are_of_cameras_in_service() -> None:
+    """When their newest frame came, and how fast they are looked at."""
+    city = CityState()
+    for key, kind, status in (("a", "camera", "active"), ("b", "camera", "retired"), ("c", "cabinet", "active")):
+        none: dict[str, Any] = {"ward": "", "parent": "", "dialect": "native", "firmware": "", "attrs": {}}
+        device = Device(
+            id=key, kind=kind, name=key, lat=None, lon=None, status=status, state="unknown", state_time=None,
+            state_reason="", last_seen=None, clock_skew_s=None, **none,
+        )  # type: ignore[arg-type]  # fmt: skip
+        city.fold(DevicesChanged([device]))
+    assert cameras(city) == ["a"]
+    assert grid_facts(city, ["a"], {}) == {"a": (0.0, None)}
+    city.fold(FrameArrived("a", NOW))
+    assert grid_facts(city, ["a"], {"a": make_figures("a")}) == {"a": (NOW.timestamp(), 2.4)}
+
+
+# --- what is said ----------------------------------------------------------------------------------------------------------
+
+
+def test_rule_that_needs_more_frames_says_how_many() -> None:
+    """Measured frames decide, not what was set; nobody looking is a reason of its own; the worker's word is passed on."""
+    line = CameraRule(7, "a", "line", "Vào", LINE)
+    assert why_off(line, None, EN) == "nobody looks at this camera"
+    assert why_off(line, make_figures("a", frames_s=1.9), VI) == "cần 2 hình/giây, đang có 1,9"
+    assert why_off(line, make_figures("a"), EN) == ""
+    assert why_off(line, make_figures("a", rules_off={"7": "no ground"}), EN) == "no ground"
+    assert why_off(CameraRule(8, "a", "zone", "Vùng", LINE), make_figures("a", frames_s=0.5), EN) == ""
+
+
+def test_minute_that_was_watched_in_part_says_so() -> None:
+    """What was counted of half a minute is not shown as a minute's."""
+    whole = Flow(NOW, 1, 60.0, 12, 3, 2, 30.0, 5)
+    assert counted_words(RULE_KINDS["line"], whole, VI) == "12 lượt thuận, 3 lượt ngược mỗi phút"
+    assert counted_words(RULE_KINDS["zone"], whole, EN) == "5 at once, stay 15 s"
+    assert (
+        counted_words(RULE_KINDS["zone"], whole._replace(watched_s=31.2, stays=0), EN)
+        == "5 at once (31 s of it watched)"
+    )
+    assert counted_words(RULE_KINDS["crowd"], whole, EN) == ""
+
+
+def test_rule_of_a_kind_that_is_no_more_is_left_out(connection: Connection, camera: str) -> None:
+    """A rule kept by another version does not break the page."""
+    kept = add(connection, CameraRule(0, camera, "line", "Vào", LINE), "Hoa")
+    file = camera_file(connection, camera, datetime.now(UTC))
+    assert isinstance(file, CameraFile)
+    (row,) = rules_data(file, make_figures(camera), EN)
+    assert (row["id"], row["by"], row["off"], row["value"]) == (kept.id, "Hoa", "", "")
+    connection.execute("UPDATE camera_rule SET kind = 'teleport' WHERE id = %s", (kept.id,))
+    file = camera_file(connection, camera, datetime.now(UTC))
+    assert isinstance(file, CameraFile)
+    assert rules_data(file, make_figures(camera), EN) == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_editor_offers_every_kind_with_all_it_has(language: Language) -> None:
+    """Each row of `RULE_KINDS` is offered, its numbers within their limits as they are typed."""
+    offered = kinds_data(translator(language))["kinds"]
+    assert list(offered) == list(RULE_KINDS)
+    for key, kind in RULE_KINDS.items():
+        assert offered[key]["label"] == kind.label.in_language(language)
+        assert [one["key"] for one in offered[key]["settings"]] == [one.key for one in kind.settings]
+        for one in offered[key]["settings"]:
+            assert one["label"]
+            assert one["least"] <= one["default"] <= one["most"]
+            assert (one["unit"] == "%") == (one["scale"] == 100)
+
+
+def test_figures_card_names_every_stage_and_reason(connection: Connection) -> None:
+    """In both languages, nothing is left a key; an unknown number of reconnects is no zero."""
+    stages = {name: StageTime(1.0, 2.0) for name in ("received", "batched", "inferred", "event", "committed", "total")}
+    drops = {"overwritten": 3, "skipped": 1, "stale": 1, "gone": 1, "broken": 1, "late": 1, "failed": 1}
+    for words in (VI, EN):
+        said = str(figures_card(make_figures("a", stages=stages, drops=drops), words))
+        assert "stage-of:" not in said
+        assert "drop:" not in said
+    assert "'–'" in str(figures_card(make_figures("a"), EN))
+
+
+def test_classes_have_the_colours_of_the_boxes() -> None:
+    """The legend beside the picture is of the boxes in it."""
+    drawn = {label: "#{2:02x}{1:02x}{0:02x}".format(*style[0]) for label, style in STYLE.items()}
+    assert drawn == CLASS_COLOURS
+    assert CLASS_COLOURS.keys() == VISION_CLASSES.keys()
