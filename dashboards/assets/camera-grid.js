@@ -63,9 +63,10 @@
     IOC.text(parts.counts, age !== "gone" && scene && state !== "unwatched" ? IOC.camera.counts(scene.counts) : "");
     const taken = Number(view.dataset.taken || 0) || one.newest;
     IOC.text(parts.age, taken ? IOC.since(IOC.now() - taken) : "");
-    if (parts.marks !== state) {
-      parts.marks = state;
-      parts.state.replaceChildren(IOC.el("i", `health h-${IOC.camera.MARKS[state]}`), IOC.camera.stateName(state));
+    const name = IOC.camera.stateName(state, at);
+    if (parts.marks !== name) {
+      parts.marks = name;
+      parts.state.replaceChildren(IOC.el("i", `health h-${IOC.camera.MARKS[state]}`), name);
     }
     const said = alarm ? `${alarm.priority} ${IOC.unseen(alarm)} ${alarm.rule} ${one.alarms.length}` : "";
     if (parts.alarms !== said) {

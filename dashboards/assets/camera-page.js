@@ -47,11 +47,11 @@
   }
   let marks = "";
   function now(number, state, taken) {
-    const box = root.querySelector("#camera-now"), alarms = IOC.camera.alarmsOf(id), key = JSON.stringify([state, alarms.map((alarm) => [alarm.id, alarm.state])]);
+    const box = root.querySelector("#camera-now"), alarms = IOC.camera.alarmsOf(id), name = IOC.camera.stateName(state, number), key = JSON.stringify([name, alarms.map((alarm) => [alarm.id, alarm.state])]);
     if (key !== marks) {
       marks = key;
       const line = IOC.el("div", "now-state"), list = IOC.el("div", "now-alarms");
-      line.append(IOC.el("i", `health h-${IOC.camera.MARKS[state]}`), IOC.el("strong", "", IOC.camera.stateName(state)), IOC.el("span", "now-age muted"));
+      line.append(IOC.el("i", `health h-${IOC.camera.MARKS[state]}`), IOC.el("strong", "", name), IOC.el("span", "now-age muted"));
       for (const alarm of alarms.slice(0, 4)) {
         const link = IOC.el("a", `now-alarm${IOC.unseen(alarm) && alarm.priority < 3 ? ` unseen-${alarm.priority}` : ""} p${alarm.priority}`);
         link.href = `/incidents?id=${encodeURIComponent(alarm.incident)}`;

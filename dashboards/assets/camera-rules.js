@@ -5,11 +5,11 @@
   IOC.camera = IOC.camera || {};
   const t = (message, values) => IOC.t(message, values);
   const SVG = "http://www.w3.org/2000/svg";
-  const STEP = 0.005, FAR = 10, NEAR_PX = 14, HISTORY = 100;
+  const STEP = 0.005, FAR = 10, NEAR_PX = 14, HISTORY = 100, TWICE_MS = 400;
   const MOST_NAME = 200, MOST_DIGITS = 12;
   let root = null, id = "", svg = null, watch = null, kinds = {}, most = 20, rules = [], heard = 0;
   /** The rule being drawn or edited, and what it was; null when nothing is. */
-  let draft = null, base = null, drawing = false, cursor = null, focus = -1, drag = null, past = [], future = [], busy = false, hovered = 0;
+  let draft = null, base = null, drawing = false, cursor = null, focus = -1, drag = null, pressed = {}, past = [], future = [], busy = false, hovered = 0;
 
   const clone = (value) => JSON.parse(JSON.stringify(value));
   const clamp = (value) => Math.min(1, Math.max(0, value));
@@ -171,7 +171,14 @@
     svg.setPointerCapture(event.pointerId);
     if (drawing && handle?.dataset.point === "0" && kindOf(draft).shape === "zone" && draft.points.length >= 3) return close();
     if (adder) { add(Number(adder.dataset.add)); drag = { point: Number(adder.dataset.add), from: point, kept: true }; draw(); }
-    else if (handle) { drag = { point: Number(handle.dataset.point), from: point, start: clone(draft.points) }; handle.focus(); }
+    else if (handle) {
+      const place = Number(handle.dataset.point), again = pressed.point === place && event.timeStamp - pressed.time < TWICE_MS;
+      pressed = { point: place, time: event.timeStamp };
+      // The pointer is ours from the first press on, so that the browser sees no double click on a point.
+      if (again && !drawing) { pressed = {}; return drop(place); }
+      drag = { point: place, from: point, start: clone(draft.points) };
+      handle.focus();
+    }
     else if (drawing) {
       svg.focus({ preventScroll: true });
       const before = draft.points.length;
@@ -188,6 +195,7 @@
     if (!drag.moved && Math.hypot(dx * w, dy * h) < 4) return;
     if (!drag.moved && !drag.kept && !drag.pull) remember();
     drag.moved = true;
+    pressed = {};
     if (drag.whole) draft.points = shift(drag.start, dx, dy);
     else if (drag.point !== undefined) draft.points[drag.point] = point.map(round);
     draw();
@@ -198,10 +206,6 @@
     drag = null;
     // A line is also drawn by pulling it from its beginning to its end.
     if (pull && moved && drawing && Math.hypot((point[0] - from[0]) * w, (point[1] - from[1]) * h) > 2 * NEAR_PX) put(point);
-  }
-  function remove(event) {
-    const handle = draft && !drawing && event.target.closest("[data-point]");
-    if (handle) { event.preventDefault(); drop(Number(handle.dataset.point)); }
   }
   function pick(event) {
     const group = !draft && event.target.closest("[data-rule]");
@@ -525,7 +529,6 @@
       svg.addEventListener("pointermove", move);
       svg.addEventListener("pointerup", up);
       svg.addEventListener("pointercancel", () => { drag = null; });
-      svg.addEventListener("dblclick", remove);
       svg.addEventListener("click", pick);
       page.addEventListener("click", click);
       page.addEventListener("pointerover", over);
