@@ -247,7 +247,7 @@
       clearInterval(looking);
       seen.disconnect();
       root.removeEventListener("click", click);
-      for (const { view } of tiles.values()) { const old = view.querySelector(".camera-live"); if (old) URL.revokeObjectURL(old.src); }
+      for (const { view } of tiles.values()) IOC.camera.empty(view);
       tiles = new Map();
       root = null;
     },

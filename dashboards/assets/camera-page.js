@@ -105,6 +105,7 @@
       clearInterval(looking);
       bell.stop();
       IOC.camera.rules.unmount();
+      IOC.camera.empty(view);
       root = null;
     },
   });

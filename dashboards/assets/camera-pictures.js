@@ -95,11 +95,12 @@
   camera.age = function (view, period) {
     const taken = Number(view.dataset.taken || 0), age = IOC.ageOf(taken, period);
     if (view.dataset.age !== age) view.dataset.age = age;
-    if (age === "gone" && taken) {
-      const old = view.querySelector(".camera-live");
-      if (old) { URL.revokeObjectURL(old.src); old.remove(); }
-      delete view.dataset.taken;
-    }
+    if (age === "gone" && taken) camera.empty(view);
     return age;
+  };
+  camera.empty = function (view) {
+    const old = view.querySelector(".camera-live");
+    if (old) { URL.revokeObjectURL(old.src); old.remove(); }
+    delete view.dataset.taken;
   };
 })();

@@ -222,7 +222,7 @@
       event.preventDefault();
       return event.key.toLowerCase() === "y" || event.shiftKey ? redo() : undo();
     }
-    if (event.key === "Escape" && !document.querySelector("dialog[open]")) { event.preventDefault(); return shut(); }
+    if (event.key === "Escape" && !document.querySelector("dialog[open]")) { event.preventDefault(); return void leave(); }
     if (typing || !svg.contains(event.target)) return;
     const far = STEP * (event.shiftKey ? FAR : 1);
     if (way && handle) {
@@ -275,6 +275,12 @@
     root.querySelector("#camera-rules").dataset.open = "";
     list();
     draw();
+  }
+  /** What took more than a click is not dropped by one key. */
+  async function leave() {
+    const mine = draft;
+    if (past.length && !(await IOC.desk.ask(t("Drop what was drawn?"), [], t("Drop it")))) return;
+    if (draft === mine) shut();
   }
   function field(name, text, input) {
     const made = IOC.el("label", "field", text), fault = IOC.el("small", "fault");

@@ -14,13 +14,11 @@ from dash import ClientsideFunction, Input, Output, dcc, html
 from dashboards import shell
 from dashboards.attributes import aria, data
 from dashboards.camera_records import camera_file, counted
-from dashboards.components.camera_card import alarm_lines, camera_head, counts_chart, figures_card
+from dashboards.components.camera_card import alarm_lines, camera_head, counts_data, figures_card
 from dashboards.components.camera_rules import kinds_data, rules_data
-from dashboards.components.history_chart import graph
 from dashboards.components.storage_away import storage_away
 from dashboards.evidence import shows_picture
 from dashboards.room import room
-from dashboards.screen import rem
 from dashboards.theme import CLASS_COLOURS
 from ioc.errors import LiveError, StorageError
 from ioc.i18n import Translator
@@ -43,6 +41,7 @@ def layout(camera: str = "", **query: str) -> html.Main:
         dcc.Store(id="camera-measured", data=0),
         dcc.Store(id="camera-counted", data=0),
         dcc.Store(id="camera-drawn"),
+        dcc.Store(id="camera-day"),
         html.Div(
             [
                 html.Header(id="camera-head", className="file-head camera-head"),
@@ -130,22 +129,22 @@ async def show_figures(given: object, measured: int) -> Any:
     return figures_card(found.get(key), words)
 
 
-@dash.callback(Output("camera-counts", "children"), Input("camera-key", "data"), Input("camera-counted", "data"))
+@dash.callback(Output("camera-day", "data"), Input("camera-key", "data"), Input("camera-counted", "data"))
 async def show_counts(given: object, asked: int) -> Any:
     """What was in view over the last day."""
     del asked
-    words, key, now = shell.reader().words, _camera_id(given), _now()
+    key, now = _camera_id(given), _now()
     if not key:
-        return None
+        return dash.no_update
     try:
-        rows = await room().query(lambda connection: counted(connection, key, now))
+        return counts_data(await room().query(lambda connection: counted(connection, key, now)), now)
     except StorageError:
         return None  # the head of the page says why
-    if not rows:
-        return html.P(words("Nobody has looked at this camera in the last 24 hours"), className="muted chart-empty")
-    return graph(counts_chart(rows, now, words, rem()))
 
 
+dash.clientside_callback(
+    ClientsideFunction("cameraCounts", "draw"), Output("camera-counts", "title"), Input("camera-day", "data")
+)
 dash.clientside_callback(
     ClientsideFunction("cameraRules", "take"), Output("rule-list", "title"), Input("camera-drawn", "data")
 )

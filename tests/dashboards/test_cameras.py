@@ -12,7 +12,7 @@ import pytest
 
 from dashboards.camera_records import STEP, CameraFile, Flow, camera_file, cameras, counted, grid_facts
 from dashboards.city import CityState
-from dashboards.components.camera_card import counts_chart, figures_card
+from dashboards.components.camera_card import counts_data, figures_card
 from dashboards.components.camera_rules import counted_words, kinds_data, rules_data, why_off
 from dashboards.theme import CLASS_COLOURS
 from ioc.camera_rules import RULE_KINDS, CameraRule
@@ -217,9 +217,10 @@ def test_counts_are_means_over_the_frames_looked_at(connection: Connection, came
         connection.execute("INSERT INTO camera_count VALUES (%s, %s, %s, %s, %s, %s)", row)
     rows = counted(connection, camera, now)
     assert [(now - row.time, row.mean, row.most) for row in rows] == [(4 * STEP, 1.0, 2), (STEP, 1.0, 9)]
-    figure = counts_chart(rows, now, VI, 16.0)
-    (bars,) = figure["data"]
-    assert (bars["name"], bars["y"], bars["marker"]["color"]) == ("Ô tô", [1.0, 1.0], CLASS_COLOURS["car"])
+    data = counts_data(rows, now)
+    assert data["steps"] == [(row.time.timestamp(), [("car", 1.0, row.most)]) for row in rows]
+    assert data["until"] - data["since"] == 86_400
+    assert counts_data([], now) == {}
 
 
 def test_grid_facts_are_of_cameras_in_service() -> None:
