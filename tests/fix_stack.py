@@ -195,13 +195,13 @@ def settings(db: Database, broker: BrokerServer, cache: CacheServer, runtime: Pa
 @pytest.fixture(scope="module")
 def environment(settings: Settings) -> dict[str, str]:
     """Environment of a service process that uses this module's servers."""
+    return environment_of(settings)
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Environment of a service process with these settings, as far as they were set."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("IOC_")}
-    return inherited | {
-        "IOC_DATABASE_URL": settings.database_url,
-        "IOC_MQTT_URL": settings.mqtt_url,
-        "IOC_REDIS_URL": settings.redis_url,
-        "IOC_HOME": str(settings.home),
-    }
+    return inherited | {f"IOC_{name.upper()}": str(getattr(settings, name)) for name in settings.model_fields_set}
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -25,7 +24,7 @@ from tests.faults.conftest import Spawn
 from tests.faults.database import DatabaseServer
 from tests.faults.small_broker import HELD, INFLIGHT, ForgetfulBroker
 from tests.fix_ingest import eventually
-from tests.fix_stack import BrokerServer, Database
+from tests.fix_stack import BrokerServer, Database, environment_of
 from tests.flood import Flood
 from tests.ledger import Ledger
 
@@ -61,15 +60,7 @@ def settings(settings: Settings, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def environment(settings: Settings) -> dict[str, str]:
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("IOC_")}
-    return inherited | {
-        "IOC_DATABASE_URL": settings.database_url,
-        "IOC_MQTT_URL": settings.mqtt_url,
-        "IOC_REDIS_URL": settings.redis_url,
-        "IOC_HOME": str(settings.home),
-        "IOC_INGEST_SPOOL_MB": str(settings.ingest_spool_mb),
-        "IOC_MQTT_VERSION": settings.mqtt_version,
-    }
+    return environment_of(settings)
 
 
 class Load:
