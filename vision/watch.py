@@ -76,6 +76,9 @@ class CameraWatch:
         self._camera = camera
         self._rules: tuple[CameraRule, ...] = ()
         self._watching: dict[tuple[int, int], Watching] = {}
+        self._handed_on = 0.0
+        self._flows_of: datetime | None = None
+        self._flows: dict[tuple[int, int, str], Flow] = {}
         self._begin()
 
     def _begin(self) -> None:
@@ -84,9 +87,6 @@ class CameraWatch:
         self._times: deque[float] = deque()
         self._last: float | None = None
         self._followed = True
-        self._handed_on = 0.0
-        self._flows_of: datetime | None = None
-        self._flows: dict[tuple[int, int, str], Flow] = {}
         self._counted: set[int] = set()
         self._said: dict[str, tuple[float, float]] = {}
         self._found: dict[int, float] = {}
