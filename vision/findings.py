@@ -11,8 +11,8 @@ import msgspec
 from ioc.db.camera_flow import MINUTE, CameraFlow, add_flows, figures_of_minute, flows_of
 from ioc.db.pool import Connection
 from ioc.model import Reading
+from vision.rules.camera import Outcome
 from vision.scene import Scene
-from vision.watch import Outcome
 
 
 class Findings:

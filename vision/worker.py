@@ -35,12 +35,12 @@ from vision.figures import NOT_STORED, OBJECTS, STEP, Figures
 from vision.findings import Findings
 from vision.mailbox import Drop, Mailbox, Notice, Reason
 from vision.picture import decode_jpeg
+from vision.rules.camera import Outcome
+from vision.rules.cameras import Watchers
 from vision.scene import Scene, make_scene
 from vision.share import Share
 from vision.snapshot import annotate, boxes_json
 from vision.store import Store
-from vision.watch import Outcome
-from vision.watchers import Watchers
 
 #: Batches in flight.
 LANES: Final = 2

@@ -9,8 +9,8 @@ from ioc.camera_rules import CameraRule
 from ioc.db.camera_flow import CameraFlow
 from ioc.model import Detection
 from vision.findings import merged
+from vision.rules.camera import CameraWatch, Outcome
 from vision.scene import Scene
-from vision.watch import CameraWatch, Outcome
 
 ASPECT = 16 / 9
 START = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)

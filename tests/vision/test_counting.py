@@ -19,9 +19,9 @@ from tests.vision.film import START, Actor, counted, every, scene, straight, wat
 from tests.vision.footage import Film, find, look
 from vision.engine.detector import Detector
 from vision.rules.base import LABELS
+from vision.rules.camera import Outcome
 from vision.scene import Scene
 from vision.track import Tracker
-from vision.watch import Outcome
 
 #: By eye, on contact sheets of every eighth frame with the line drawn in: the frame at which each person's feet go over the line
 #: from (0.45, 0.25) to (0.45, 1.0), right = towards the right of the picture.

@@ -16,9 +16,9 @@ from tests.fix_stack import Database
 from tests.vision.film import ASPECT, START, Actor, every, scene, straight, watch_by
 from tests.vision.test_rules import make, people
 from vision.findings import Findings
+from vision.rules.camera import CameraWatch, Outcome
 from vision.scene import Scene
 from vision.store import write_scenes
-from vision.watch import CameraWatch, Outcome
 
 #: A vehicle goes down over the line at 5, 15, 25 … seconds.
 TRAFFIC = [Actor(straight(0.5, 0.35, 0, 0.05, begin=10 * number, end=10 * number + 9.5)) for number in range(30)]

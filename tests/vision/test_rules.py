@@ -17,9 +17,9 @@ from ioc.catalog import KINDS, MEASURES
 from tests.vision.film import Actor, counted, every, said, show, straight, watch_by
 from vision.rules import watching
 from vision.rules.base import depth
+from vision.rules.camera import FINDINGS
 from vision.rules.ground import Ground
 from vision.track import STILL_PATIENCE_S
-from vision.watch import FINDINGS
 
 #: Across the picture from left to right, at half its height: forward is down.
 ACROSS = ((0.0, 0.5), (1.0, 0.5))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vision.rulebook import Rulebook
+from vision.rules.camera import CameraWatch, Outcome
 from vision.scene import Scene
-from vision.watch import CameraWatch, Outcome
 
 
 class Watchers:

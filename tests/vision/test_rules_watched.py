@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from ioc.camera_rules import FOLLOWED_FPS, RULE_KINDS
 from tests.vision.film import ASPECT, START, Actor, counted, every, said, scene, show, straight, watch_by
 from tests.vision.test_rules import make, people
+from vision.rules.camera import HAND_ON_S, SAY_AGAIN_S
 from vision.track import LONGEST_GAP_S
-from vision.watch import HAND_ON_S, SAY_AGAIN_S
 
 ALL = [make(kind, number) for number, kind in enumerate(RULE_KINDS, 1)]
 FOLLOWING = {rule.id for rule in ALL if RULE_KINDS[rule.kind].least_fps}

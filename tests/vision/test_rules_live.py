@@ -1,0 +1,141 @@
+"""From a rule that a person draws to the alarm that it opens: real worker, detector, TimescaleDB, Redis and alarm engine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+import pytest
+
+from ioc.alarms.engine import serve
+from ioc.db.camera_rules import add, remove
+from ioc.db.pool import Connection
+from ioc.live import Live
+from ioc.model import ReadingsChanged
+from ioc.service import Service
+from ioc.settings import Settings
+from tests.fix_stack import Database
+from tests.vision.test_rules import make
+from tests.vision.test_worker import PATIENCE_S, frame, patient, rows, until, working
+from vision.engine.detector import Detector
+from vision.rulebook import Rulebook
+
+__all__ = ["patient"]
+WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+
+
+@contextmanager
+def filmed(live: Live, camera: str, jpeg: bytes) -> Iterator[None]:
+    """The camera sends its picture five times a second."""
+    done = threading.Event()
+
+    def send() -> None:
+        while not done.wait(0.2):
+            live.put_frame(frame(camera, jpeg))
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@contextmanager
+def alarmed(settings: Settings) -> Iterator[None]:
+    """An alarm engine."""
+    service = Service("alarms", settings)
+    thread = threading.Thread(target=serve, args=(service,))
+    thread.start()
+    try:
+        yield
+    finally:
+        service.stopping.set()
+        thread.join(PATIENCE_S)
+
+
+@pytest.fixture
+def connection(db: Database) -> Iterator[Connection]:
+    with db.connect() as opened:
+        yield opened
+
+
+def test_what_a_drawn_rule_finds_becomes_an_alarm(
+    patient: Settings,
+    detector: Detector,
+    connection: Connection,
+    db: Database,
+    live: Live,
+    topic: str,
+    street: bytes,
+) -> None:
+    """A crowd zone is drawn while the worker works: reading, change, alarm and counts follow; removed, it is followed no more."""
+    connection.execute("INSERT INTO device (id, kind, name) VALUES (%s, 'camera', %s)", (topic, topic))
+    after = live.last_id()
+
+    def alarms() -> list[tuple[object, ...]]:
+        return rows(db, "SELECT rule, measure, state FROM alarm WHERE device = %s", topic)
+
+    def forgotten() -> bool:
+        return live.rules_watched(topic) is None
+
+    with alarmed(patient), working(patient, detector) as worker, filmed(live, topic, street):
+        until(lambda: worker.figures()["frames_s"] > 0)
+        assert forgotten()
+        rule = make("crowd", points=WHOLE, people=1, seconds=5)
+        drawn = add(connection, msgspec.structs.replace(rule, camera=topic), "Kỹ thuật viên")
+        until(lambda: bool(alarms()))
+        watched = live.rules_watched(topic)
+        assert watched is not None
+        assert (watched.watching, watched.resting, watched.values) == ((drawn.id,), (), {drawn.id: 1.0})
+        assert watched.fps > 0
+        remove(connection, drawn, "Kỹ thuật viên")
+        until(forgotten)
+    assert alarms() == [("crowded", "crowded", "unacknowledged")]
+    stored = rows(db, "SELECT value, quality FROM reading WHERE device = %s AND measure = 'crowded'", topic)
+    assert set(stored) == {(1.0, 0)}
+    published = [
+        reading.value
+        for _, change in live.changes(after, count=5000)
+        if isinstance(change, ReadingsChanged)
+        for reading in change.readings
+        if (reading.device, reading.measure) == (topic, "crowded")
+    ]
+    assert published
+    assert set(published) == {1.0}
+    ((seconds, watched_s),) = rows(
+        db,
+        "SELECT sum(seconds) FILTER (WHERE label = 'person'), sum(watched_s) FILTER (WHERE label = '') FROM camera_flow"
+        " WHERE camera = %s AND rule = %s",
+        topic,
+        drawn.id,
+    )
+    assert isinstance(seconds, float)
+    assert isinstance(watched_s, float)
+    assert seconds >= watched_s * 0.9 > 0
+
+
+def test_rules_are_read_again_when_they_change_and_hold_while_the_database_is_away(
+    connection: Connection, db: Database, topic: str
+) -> None:
+    """Added, changed and removed within seconds; an ended connection is made anew, and meanwhile what was known holds."""
+    connection.execute("INSERT INTO device (id, kind, name) VALUES (%s, 'camera', %s)", (topic, topic))
+    book = Rulebook(db.url)
+    try:
+        assert book.rules(topic) == ()
+        first = add(connection, msgspec.structs.replace(make("line"), camera=topic), "Người vẽ")
+        until(lambda: book.rules(topic) == (first,))
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'vision-rules'"
+            " AND datname = current_database()"
+        )
+        assert book.rules(topic) == (first,)
+        second = add(connection, msgspec.structs.replace(make("zone"), camera=topic), "Người vẽ")
+        until(lambda: book.rules(topic) == (first, second))
+        remove(connection, first, "Người vẽ")
+        until(lambda: book.rules(topic) == (second,))
+    finally:
+        book.close()
