@@ -34,14 +34,14 @@
     const total = (parts) => parts.reduce((sum, [, mean]) => sum + mean, 0), by = stride(Math.max(1, ...day.steps.map(([, parts]) => total(parts))));
     const lines = Math.max(1, Math.ceil(Math.max(...day.steps.map(([, parts]) => total(parts))) / by)), most = lines * by;
     const x = (time) => left + ((time - day.since) / (day.until - day.since)) * wide, y = (value) => top + high - (value / most) * high;
-    const svg = element("svg", { width: w, height: h, role: "img", class: "counts", "aria-label": t("In view over the last 24 h, mean by class") });
+    const svg = element("svg", { width: w, height: h, role: "img", class: "day-bars", "aria-label": t("In view over the last 24 h, mean by class") });
     for (let line = 0; line <= lines; line++) {
       svg.append(element("line", { x1: left, x2: left + wide, y1: y(line * by), y2: y(line * by) }),
-        element("text", { x: left - 0.5 * rem, y: y(line * by), class: "counts-value" }, IOC.number(line * by, by < 1 ? 1 : 0)));
+        element("text", { x: left - 0.5 * rem, y: y(line * by), class: "day-value" }, IOC.number(line * by, by < 1 ? 1 : 0)));
     }
     const every = HOURS * 3600, ahead = 7 * 3600;
     for (let time = Math.ceil((day.since + ahead) / every) * every - ahead; time < day.until; time += every) {
-      if (x(time) > left + rem && x(time) < left + wide - rem) svg.append(element("text", { x: x(time), y: h - 0.35 * rem, class: "counts-hour" }, IOC.hour(time)));
+      if (x(time) > left + rem && x(time) < left + wide - rem) svg.append(element("text", { x: x(time), y: h - 0.35 * rem, class: "day-hour" }, IOC.hour(time)));
     }
     const bar = (day.step / (day.until - day.since)) * wide;
     for (const step of day.steps) {
@@ -52,7 +52,7 @@
         if (mean) group.append(element("rect", { x: from + bar * 0.08, width: Math.max(0.5, bar * 0.84), y: y(sum + mean), height: y(sum) - y(sum + mean), fill: colours[label] }));
         sum += mean;
       }
-      group.append(element("rect", { x: from, width: bar, y: top, height: high, class: "counts-reach" }), element("title", {}, said(step)));
+      group.append(element("rect", { x: from, width: bar, y: top, height: high, class: "day-reach" }), element("title", {}, said(step)));
       svg.append(group);
     }
     box.replaceChildren(svg);

@@ -28,7 +28,7 @@
   }
   function shown(event) {
     const picture = event.detail;
-    root.querySelector(".stage").style.setProperty("--ratio", (picture.naturalWidth / picture.naturalHeight || 16 / 9).toFixed(4));
+    root.querySelector(".camera-stage").style.setProperty("--ratio", (picture.naturalWidth / picture.naturalHeight || 16 / 9).toFixed(4));
   }
 
   function draw() {
@@ -36,7 +36,7 @@
     if (!root || number === undefined) return;
     const city = IOC.city, period = IOC.periodOf(number), scene = city.scenes.get(id);
     const age = IOC.camera.age(view, period), taken = Number(view.dataset.taken || 0);
-    const state = IOC.camera.stateOf(number, taken), stage = root.querySelector(".stage");
+    const state = IOC.camera.stateOf(number, taken), stage = root.querySelector(".camera-stage");
     stage.dataset.state = state;
     stage.dataset.age = age;
     IOC.text(root.querySelector(".stage-none"), age === "gone" ? (redis() ? t("Redis does not answer: no pictures come. Those that grow old are taken away.") : IOC.health(number) === "offline" ? t("The camera is offline") : t("No picture")) : "");

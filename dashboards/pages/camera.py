@@ -170,7 +170,7 @@ def _picture(words: Translator) -> html.Section:
                         html.Div(className="stage-drawn"),
                         html.Div(className="stage-marks"),
                     ],
-                    className="stage",
+                    className="camera-stage",
                 ),
                 className="stage-room",
             ),
