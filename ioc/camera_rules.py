@@ -48,6 +48,7 @@ class RuleKind(msgspec.Struct, frozen=True, kw_only=True):
         classes: the classes of `ioc.catalog.VISION_CLASSES` it looks at where a rule names none.
         choices: the classes a rule may name.
         least_fps: measured frames a second below which it rests, because what it would say would be wrong.
+        measure: of the camera, that it finds; of several rules the numbers add up, the states are the worst. "" = it only counts.
     """
 
     key: str
@@ -57,6 +58,7 @@ class RuleKind(msgspec.Struct, frozen=True, kw_only=True):
     classes: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     least_fps: float = 0.0
+    measure: str = ""
 
 
 def _seconds(default: float, least: float, vi: str, en: str) -> Setting:
@@ -87,6 +89,7 @@ RULE_KINDS: Final[dict[str, RuleKind]] = {
             key="stopped",
             label=Label("Xe dừng", "Stopped vehicle"),
             shape="zone",
+            measure="stoppedVehicles",
             # Longer than a red light.
             settings=(_seconds(120, 5, "Dừng lâu hơn", "Stopped for longer than"),),
             classes=VEHICLES,
@@ -97,6 +100,7 @@ RULE_KINDS: Final[dict[str, RuleKind]] = {
             key="wrong_way",
             label=Label("Đi ngược chiều", "Wrong way"),
             shape="line",
+            measure="wrongWayVehicles",
             settings=(_seconds(60, 10, "Báo trong", "Reported for"),),
             classes=VEHICLES,
             choices=VEHICLES,
@@ -106,6 +110,7 @@ RULE_KINDS: Final[dict[str, RuleKind]] = {
             key="congestion",
             label=Label("Ùn tắc", "Congestion"),
             shape="zone",
+            measure="congested",
             settings=(
                 Setting(
                     key="occupancy",
@@ -133,6 +138,7 @@ RULE_KINDS: Final[dict[str, RuleKind]] = {
             key="crowd",
             label=Label("Đám đông", "Crowd"),
             shape="zone",
+            measure="crowded",
             settings=(
                 Setting(
                     key="people",
@@ -160,6 +166,7 @@ RULE_KINDS: Final[dict[str, RuleKind]] = {
             key="loitering",
             label=Label("Nán lại", "Loitering"),
             shape="zone",
+            measure="loiteringPeople",
             settings=(_seconds(180, 5, "Ở lại lâu hơn", "Stays for longer than"),),
             classes=("person",),
             choices=("person",),
@@ -261,7 +268,8 @@ def _fault_of_shape(shape: Shape, points: tuple[Point, ...]) -> str | None:
     if not wanted[0] <= len(points) <= wanted[1]:
         return f"points_{shape}"
     sides = list(pairwise(points if shape == "line" else (*points, points[0])))
-    if shape != "zone" and any(math.dist(*side) < SMALLEST for side in sides):
+    # A corner that comes twice is seen as a crossing from some corners only.
+    if any(math.dist(*side) < (0.001 if shape == "zone" else SMALLEST) for side in sides):
         return "small"
     if shape == "line":
         return None

@@ -4,7 +4,7 @@
   const IOC = (window.IOC = window.IOC || {});
   IOC.camera = IOC.camera || {};
   const t = (message, values) => IOC.t(message, values);
-  const LOOK_MS = 150, FILE_S = 10, FIGURES_S = 3, COUNTS_S = 60;
+  const LOOK_MS = 150, FILE_S = 5, FIGURES_S = 3, COUNTS_S = 60;
   let root = null, id = "", view = null, looking = 0, rounds = 0, bell = null, waits = {}, colours = {}, said = "";
 
   const every = { file: [FILE_S, "camera-changed"], figures: [FIGURES_S, "camera-measured"], counts: [COUNTS_S, "camera-counted"] };

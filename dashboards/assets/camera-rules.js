@@ -48,6 +48,7 @@
     const [x, y] = rule.points.reduce((best, point) => (point[1] < best[1] ? point : best)), made = IOC.el("div", "rule-label"), under = y < 0.09;
     made.classList.toggle("here", hovered === rule.id);
     made.classList.toggle("off", Boolean(rule.off));
+    if (rule.priority) made.classList.add("found", `p${rule.priority}`);
     made.append(IOC.el("b", "", rule.name), ...(rule.value ? [IOC.el("span", "", rule.value)] : []));
     made.style.left = `${(x * 100).toFixed(2)}%`;
     made.style.top = `${(y * 100).toFixed(2)}%`;
@@ -78,7 +79,7 @@
   function draw() {
     if (!svg) return;
     const keep = svg.contains(document.activeElement) && document.activeElement !== svg ? document.activeElement.dataset.point : undefined, parts = [];
-    for (const rule of rules) if (!draft || rule.id !== draft.id) parts.push(shape(rule, `${draft ? "back" : ""}${rule.off ? " off" : ""}${hovered === rule.id ? " here" : ""}`));
+    for (const rule of rules) if (!draft || rule.id !== draft.id) parts.push(shape(rule, `${draft ? "back" : ""}${rule.off ? " off" : ""}${rule.priority ? ` found p${rule.priority}` : ""}${hovered === rule.id ? " here" : ""}`));
     if (draft) {
       if (draft.points.length) parts.push(shape(draft, drawing ? "drawing" : "editing"));
       if (drawing && cursor && draft.points.length) {
@@ -121,12 +122,15 @@
   const undo = () => step(past, future), redo = () => step(future, past);
 
   // --- points ------------------------------------------------------------------------------------------------------------
+  function near(one, other) {
+    const at = size(), [ax, ay] = px(one, at), [bx, by] = px(other, at);
+    return Math.hypot(ax - bx, ay - by) < NEAR_PX;
+  }
   function put(point) {
-    const { shape: form } = kindOf(draft), [least, at_most] = wanted(form), at = size();
-    if (form === "zone" && draft.points.length >= least) {
-      const [ax, ay] = px(draft.points[0], at), [bx, by] = px(point, at);
-      if (Math.hypot(ax - bx, ay - by) < NEAR_PX) return close();
-    }
+    const { shape: form } = kindOf(draft), [least, at_most] = wanted(form);
+    if (form === "zone" && draft.points.length >= least && near(draft.points[0], point)) return close();
+    // The second press of a double click closes a zone, and is no point of its own.
+    if (draft.points.length && near(draft.points.at(-1), point)) return form === "zone" ? close() : undefined;
     if (draft.points.length >= at_most) return;
     remember();
     draft.points.push(point.map(round));
@@ -475,7 +479,7 @@
     if (draft) return;
     if (!rules.length) return box.replaceChildren(IOC.el("p", "muted", t("Nothing is drawn on this picture yet. A line counts what goes over it; a zone what is inside.")));
     box.replaceChildren(...rules.map((rule) => {
-      const row = IOC.el("button", `rule-row${rule.off ? " off" : ""}`), words = IOC.el("span", "rule-words");
+      const row = IOC.el("button", `rule-row${rule.off ? " off" : ""}${rule.priority ? ` found p${rule.priority}` : ""}`), words = IOC.el("span", "rule-words");
       row.type = "button";
       row.dataset.edit = rule.id;
       words.append(IOC.el("strong", "", rule.name), IOC.el("span", "muted", kindOf(rule).label), ...(rule.value ? [IOC.el("span", "rule-value", rule.value)] : []));

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from dashboards.camera_records import CameraFile, Flow
-from dashboards.when import clock, number
+from dashboards.when import clock, figure, number
 from ioc.camera_rules import POINTS_AT_MOST, RULE_KINDS, CameraRule, RuleKind
+from ioc.catalog import MEASURES
 from ioc.i18n import Translator
-from ioc.model import CameraFigures
+from ioc.model import RulesWatched
 
 #: A minute that was watched for less is not shown as if it had been watched whole.
 _WHOLE_S: Final = 55.0
@@ -44,29 +45,28 @@ def kinds_data(words: Translator) -> dict[str, Any]:
     }
 
 
-def rules_data(file: CameraFile, figures: CameraFigures | None, words: Translator) -> list[dict[str, Any]]:
-    """The rules of a camera with who changed them last, what they counted, and why one is not run."""
-    return [_rule(rule, file, figures, words) for rule in file.rules if rule.kind in RULE_KINDS]
+def rules_data(file: CameraFile, watched: RulesWatched | None, words: Translator) -> list[dict[str, Any]]:
+    """The rules of a camera with who changed them last, what they find and counted, and why one is not run."""
+    return [_rule(rule, file, watched, words) for rule in file.rules if rule.kind in RULE_KINDS]
 
 
-def why_off(rule: CameraRule, figures: CameraFigures | None, words: Translator) -> str:
+def why_off(rule: CameraRule, watched: RulesWatched | None, words: Translator) -> str:
     """Why a rule is not run now, "" when it is."""
-    if figures is None:
+    if watched is None:
         return words("nobody looks at this camera")
-    kind = RULE_KINDS[rule.kind]
-    if figures.frames_s < kind.least_fps:
+    if rule.id in watched.resting:
         return words(
             "needs {least} frames/s, has {got}",
-            least=number(kind.least_fps, 0, words),
-            got=number(figures.frames_s, 1, words),
+            least=number(RULE_KINDS[rule.kind].least_fps, 0, words),
+            got=number(watched.fps, 1, words),
         )
-    return figures.rules_off.get(str(rule.id), "")
+    return "" if rule.id in watched.watching else words("not taken up yet")
 
 
 def counted_words(kind: RuleKind, flow: Flow, words: Translator) -> str:
-    """What a rule counted in its newest minute; "" for kinds that count nothing of their own."""
+    """What a rule counted in its newest minute; "" for kinds that are not for counting."""
     part = "" if flow.watched_s >= _WHOLE_S else f" ({words('{n} s of it watched', n=round(flow.watched_s))})"
-    if kind.shape == "line":
+    if kind.key == "line":
         return words("{forward} forward, {back} back a minute", forward=flow.forward, back=flow.back) + part
     if kind.key == "zone":
         stay = f", {words('stay {n} s', n=round(flow.stayed_s / flow.stays))}" if flow.stays else ""
@@ -74,8 +74,13 @@ def counted_words(kind: RuleKind, flow: Flow, words: Translator) -> str:
     return ""
 
 
-def _rule(rule: CameraRule, file: CameraFile, figures: CameraFigures | None, words: Translator) -> dict[str, Any]:
+def _rule(rule: CameraRule, file: CameraFile, watched: RulesWatched | None, words: Translator) -> dict[str, Any]:
     kind, flow, edit = RULE_KINDS[rule.kind], file.flows.get(rule.id), file.edits.get(rule.id)
+    found = watched.values.get(rule.id) if watched is not None else None
+    if kind.measure:
+        value = figure(kind.measure, found, words) if found is not None else ""
+    else:
+        value = counted_words(kind, flow, words) if flow is not None else ""
     return {
         "id": rule.id,
         "version": rule.version,
@@ -86,7 +91,8 @@ def _rule(rule: CameraRule, file: CameraFile, figures: CameraFigures | None, wor
         "settings": rule.settings,
         "by": edit.who if edit is not None else "",
         "at": clock(edit.time, edit.time) if edit is not None else "",
-        "value": counted_words(kind, flow, words) if flow is not None else "",
-        "time": flow.time.timestamp() if flow is not None else 0,
-        "off": why_off(rule, figures, words),
+        "value": value,
+        # What it finds is drawn in the colour of the alarm that it leads to.
+        "priority": min(one.priority for one in MEASURES[kind.measure].rules) if kind.measure and found else 0,
+        "off": why_off(rule, watched, words),
     }

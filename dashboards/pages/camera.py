@@ -22,7 +22,7 @@ from dashboards.room import room
 from dashboards.theme import CLASS_COLOURS
 from ioc.errors import LiveError, StorageError
 from ioc.i18n import Translator
-from ioc.model import CameraFigures
+from ioc.model import RulesWatched
 from ioc.topics import DEVICE_ID
 
 dash.register_page(__name__, path_template="/cameras/<camera>", title="Camera · Thủ Đức")
@@ -110,7 +110,7 @@ async def show_camera(given: object, changed: int) -> tuple[Any, ...]:
         camera_head(file, words),
         None,
         alarm_lines(file, now, words),
-        {"rules": rules_data(file, await _figures(key), words), "at": now.timestamp()},
+        {"rules": rules_data(file, await _watched(key), words), "at": now.timestamp()},
     )
 
 
@@ -150,9 +150,9 @@ dash.clientside_callback(
 )
 
 
-async def _figures(key: str) -> CameraFigures | None:
+async def _watched(key: str) -> RulesWatched | None:
     try:
-        return (await asyncio.to_thread(room().live.camera_figures, [key])).get(key)
+        return await asyncio.to_thread(room().live.rules_watched, key)
     except LiveError as error:
         room().feed.links.lost("redis", error)
         return None

@@ -15,13 +15,23 @@ import cv2
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from ioc.camera_rules import CameraRule
+from ioc.camera_rules import RULE_KINDS, CameraRule
 from ioc.db.audit import verify_audit
 from ioc.db.camera_rules import ADD, CHANGE, REMOVE, add, change, history, rules_of
 from ioc.db.devices import device as registered
 from ioc.db.pool import Connection
 from ioc.live import Live
-from ioc.model import Alarm, AlarmsChanged, CameraFigures, DevicesChanged, Frame, Incident, SceneSeen, StageTime
+from ioc.model import (
+    Alarm,
+    AlarmsChanged,
+    CameraFigures,
+    DevicesChanged,
+    Frame,
+    Incident,
+    RulesWatched,
+    SceneSeen,
+    StageTime,
+)
 from ioc.settings import Settings
 from tests.fix_browser import OPERATOR, Wall
 from tests.fix_ingest import eventually
@@ -73,11 +83,15 @@ def make_camera(connection: Connection, live: Live) -> Camera:
 
 
 @pytest.fixture
-def play(live: Live, footage: list[bytes]) -> Iterator[Play]:
+def play(live: Live, footage: list[bytes], db: Database) -> Iterator[Play]:
     """Send pictures of cameras as vision does, twice a second, until the test ends or `play.stop` is set."""
     stop, threads = threading.Event(), []
 
     def send(cameras: tuple[str, ...], fps: float) -> None:
+        with db.connect() as connection:
+            send_with(connection, cameras, fps)
+
+    def send_with(connection: Connection, cameras: tuple[str, ...], fps: float) -> None:
         for picture in cycle(footage):
             now = datetime.now(UTC)
             for camera in cameras:
@@ -85,6 +99,7 @@ def play(live: Live, footage: list[bytes]) -> Iterator[Play]:
                 live.put_snapshot(Frame(camera, now, picture), b"[]")
             live.publish([SceneSeen(camera, now, {"person": 4}, 30.0, 80.0) for camera in cameras])
             live.put_camera_figures(figures(camera, now, fps) for camera in cameras)
+            live.put_rules_watched(watched(connection, camera, now, fps) for camera in cameras)
             if stop.wait(0.5):
                 return
 
@@ -114,6 +129,19 @@ def figures(camera: str, now: datetime, fps: float) -> CameraFigures:
         stages=stages,
         drops={"stale": 3},
     )
+
+
+def watched(connection: Connection, camera: str, now: datetime, fps: float) -> RulesWatched:
+    rules = rules_of(connection, [camera]) if _there(connection) else []
+    resting = tuple(rule.id for rule in rules if RULE_KINDS[rule.kind].least_fps > fps)
+    watching = tuple(rule.id for rule in rules if rule.id not in resting)
+    stopped = {rule.id: 2.0 for rule in rules if rule.kind == "stopped"}
+    return RulesWatched(camera, now, fps, watching, resting, stopped)
+
+
+def _there(connection: Connection) -> bool:
+    """One test hides the table."""
+    return connection.execute("SELECT to_regclass('camera_rule')").fetchone() != (None,)
 
 
 @pytest.fixture
@@ -610,6 +638,7 @@ def test_rule_that_is_not_run_says_why(page: Page, make_camera: Camera, play: Pl
     key = make_camera()
     add(connection, CameraRule(0, key, "line", "Vạch", ((0.2, 0.5), (0.8, 0.5))), "Hoa")
     zone = add(connection, CameraRule(0, key, "zone", "Vùng", ZONE), "Hoa")
+    stopped = add(connection, CameraRule(0, key, "stopped", "Cấm dừng", ZONE), "Hoa")
     row = (datetime.now(UTC) - timedelta(minutes=1), key, zone.id, 1, "", 60, 3, 2, 2, 24.0, 0, 0, 5)
     connection.execute(f"INSERT INTO camera_flow VALUES ({', '.join(['%s'] * len(row))})", row)
     play(key, fps=1.0)
@@ -617,6 +646,8 @@ def test_rule_that_is_not_run_says_why(page: Page, make_camera: Camera, play: Pl
     expect(page.locator(".rule-row", has_text="Vạch")).to_contain_text("cần 2 hình/giây, đang có 1,0")
     expect(page.locator(".rule-row", has_text="Vùng")).to_contain_text("đang chạy")
     expect(page.locator(".rule-label", has_text="Vùng")).to_contain_text("5 cùng lúc, ở lại 12 giây")
+    expect(page.locator(".rule-label.found.p2")).to_have_text("Cấm dừng2 xe")
+    expect(page.locator(f"[data-rule='{stopped.id}']")).to_have_class("rule  found p2")
 
 
 def test_page_says_that_the_database_is_away_and_comes_back(

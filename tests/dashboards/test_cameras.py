@@ -16,12 +16,12 @@ from dashboards.components.camera_card import counts_data, figures_card
 from dashboards.components.camera_rules import counted_words, kinds_data, rules_data, why_off
 from dashboards.theme import CLASS_COLOURS
 from ioc.camera_rules import RULE_KINDS, CameraRule
-from ioc.catalog import VISION_CLASSES
+from ioc.catalog import KINDS, MEASURES, VISION_CLASSES
 from ioc.db.audit import verify_audit
 from ioc.db.camera_rules import ADD, CHANGE, REMOVE, add, change, history, rules_of
 from ioc.db.pool import Connection
 from ioc.i18n import LANGUAGES, Language, translator
-from ioc.model import CameraFigures, Device, DevicesChanged, FrameArrived, StageTime
+from ioc.model import CameraFigures, Device, DevicesChanged, FrameArrived, RulesWatched, StageTime
 from tests.dashboards.test_pages_records import add_device, add_incident
 from tests.fix_browser import Wall
 from tests.fix_stack import Database
@@ -242,14 +242,18 @@ def test_grid_facts_are_of_cameras_in_service() -> None:
 # --- what is said ----------------------------------------------------------------------------------------------------------
 
 
-def test_rule_that_needs_more_frames_says_how_many() -> None:
-    """Measured frames decide, not what was set; nobody looking is a reason of its own; the worker's word is passed on."""
+def make_watched(*, fps: float = 2.4, **ids: Any) -> RulesWatched:
+    """What the worker says of the rules of a camera."""
+    return RulesWatched("a", NOW, fps, ids.get("watching", ()), ids.get("resting", ()), ids.get("values", {}))
+
+
+def test_rule_that_is_not_run_says_why() -> None:
+    """Measured frames decide, not what was set; nobody looking is a reason of its own, and one just drawn waits."""
     line = CameraRule(7, "a", "line", "Vào", LINE)
     assert why_off(line, None, EN) == "nobody looks at this camera"
-    assert why_off(line, make_figures("a", frames_s=1.9), VI) == "cần 2 hình/giây, đang có 1,9"
-    assert why_off(line, make_figures("a"), EN) == ""
-    assert why_off(line, make_figures("a", rules_off={"7": "no ground"}), EN) == "no ground"
-    assert why_off(CameraRule(8, "a", "zone", "Vùng", LINE), make_figures("a", frames_s=0.5), EN) == ""
+    assert why_off(line, make_watched(fps=1.9, resting=(7,)), VI) == "cần 2 hình/giây, đang có 1,9"
+    assert why_off(line, make_watched(watching=(7,)), EN) == ""
+    assert why_off(line, make_watched(watching=(6,)), EN) == "not taken up yet"
 
 
 def test_minute_that_was_watched_in_part_says_so() -> None:
@@ -269,12 +273,42 @@ def test_rule_of_a_kind_that_is_no_more_is_left_out(connection: Connection, came
     kept = add(connection, CameraRule(0, camera, "line", "Vào", LINE), "Hoa")
     file = camera_file(connection, camera, datetime.now(UTC))
     assert isinstance(file, CameraFile)
-    (row,) = rules_data(file, make_figures(camera), EN)
+    (row,) = rules_data(file, make_watched(watching=(kept.id,)), EN)
     assert (row["id"], row["by"], row["off"], row["value"]) == (kept.id, "Hoa", "", "")
     connection.execute("UPDATE camera_rule SET kind = 'teleport' WHERE id = %s", (kept.id,))
     file = camera_file(connection, camera, datetime.now(UTC))
     assert isinstance(file, CameraFile)
-    assert rules_data(file, make_figures(camera), EN) == []
+    assert rules_data(file, make_watched(), EN) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "found", "said", "priority"),
+    [
+        ("stopped", 2.0, "2 xe", 2),
+        ("stopped", 0.0, "0 xe", 0),
+        ("congestion", 1.0, "Ùn tắc", 2),
+        ("congestion", 0.0, "Thông thoáng", 0),
+        ("crowd", None, "", 0),
+    ],
+)
+def test_rule_says_what_it_finds_now(
+    connection: Connection, camera: str, kind: str, found: float | None, said: str, priority: int
+) -> None:
+    """With the unit or the state of its measure, in the colour of its alarm; what it does not know yet is left open."""
+    zone = ((0.1, 0.1), (0.9, 0.1), (0.5, 0.9))
+    rule = add(connection, CameraRule(0, camera, kind, "Vùng", zone), "Hoa")
+    file = camera_file(connection, camera, datetime.now(UTC))
+    assert isinstance(file, CameraFile)
+    values = {} if found is None else {rule.id: found}
+    (row,) = rules_data(file, make_watched(watching=(rule.id,), values=values), VI)
+    assert (row["value"], row["priority"]) == (said, priority)
+
+
+def test_what_a_kind_finds_is_measured_and_leads_to_an_alarm() -> None:
+    """Every such measure is one that cameras report."""
+    found = {kind.measure for kind in RULE_KINDS.values() if kind.measure}
+    assert len(found) == 5
+    assert all(measure in KINDS["camera"].measures and MEASURES[measure].rules for measure in found)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

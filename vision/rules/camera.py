@@ -21,14 +21,8 @@ from vision.rules.zone import Zone
 from vision.scene import Scene
 from vision.track import LONGEST_GAP_S, Tracker, Tracks
 
-#: The measure of the camera that a kind of rule finds; of several rules the numbers add up, the states are the worst.
-FINDINGS: Final = {
-    "stopped": "stoppedVehicles",
-    "wrong_way": "wrongWayVehicles",
-    "congestion": "congested",
-    "crowd": "crowded",
-    "loitering": "loiteringPeople",
-}
+#: The measure of the camera that a kind of rule finds.
+FINDINGS: Final = {kind.key: kind.measure for kind in RULE_KINDS.values() if kind.measure}
 _STATES: Final = frozenset({"congested", "crowded"})
 #: The frame rate is that of so many seconds.
 RATE_S: Final = 10.0
