@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -18,6 +18,22 @@ from ioc.settings import Settings
 app = typer.Typer(help="Camera pictures in, detections and counts out.", no_args_is_help=False, add_completion=False)
 
 Weights = Annotated[Path | None, typer.Option(help="Folder with manifest.json; the project's own by default.")]
+
+AnyWeights = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder with manifest.json, OpenVINO or ONNX export, or with --trust-pickle a .pt of ultralytics; the project's"
+        " own by default.",
+        exists=True,
+    ),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="data.yaml of a data set, for the names of its classes.", exists=True, dir_okay=False),
+]
+TrustPickle = Annotated[
+    bool, typer.Option("--trust-pickle", help="Load a .pt from elsewhere: it runs the code of whoever made it.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -85,75 +101,128 @@ def golden(
 
 @app.command()
 def detect(
-    images: Annotated[
-        list[Path], typer.Argument(help="JPEG, PNG or other picture files.", exists=True, dir_okay=False)
-    ],
-    weights: Weights = None,
+    images: Annotated[list[Path], typer.Argument(help="JPEG, PNG or other picture files.")],
+    weights: AnyWeights = None,
+    data: Data = None,
+    trust_pickle: TrustPickle = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a picture, boxes in pixels.")] = False,
 ) -> None:
-    """Detect objects in pictures."""
-    from vision.engine import open_detector
+    """Detect objects in pictures; one that cannot be read is said so, and the others are looked at (exit code 1)."""
     from vision.evaluate import read_picture
+    from vision.foreign import open_any, read_names
 
-    detector = open_detector(Settings.load(), weights=weights)
+    names = read_names(data) if data else ()
+    detector = open_any(Settings.load(), weights, trust_pickle=trust_pickle, names=names)
+    failed = False
     for path in images:
-        (boxes,) = detector.detect([read_picture(path)])
+        try:
+            (boxes,) = detector.detect([read_picture(path)])
+        except DatasetError as error:
+            failed = True
+            if json:
+                typer.echo(msgspec.json.encode({"image": str(path), "error": str(error)}))
+            else:
+                typer.echo(f"error: {error}", err=True)
+            continue
         rows = [
             {
                 "label": detector.classes[int(row[5])],
                 "confidence": round(float(row[4]), 3),
-                "box": row[:4].round(1).tolist(),
+                "box": [round(float(edge), 1) for edge in row[:4]],
             }
             for row in boxes
         ]
         if json:
             typer.echo(msgspec.json.encode({"image": str(path), "detections": rows}))
         else:
-            table = Table(title=str(path), title_justify="left")
-            for heading in ("", "lớp / class", "%", "x1 y1 x2 y2"):
-                table.add_column(heading, justify="right" if heading == "%" else "left")
-            for number, row in enumerate(rows, 1):
-                label = VISION_CLASSES.get(row["label"])
-                name = f"{label.vi} / {label.en}" if label else row["label"]
-                box = " ".join(f"{value:.0f}" for value in row["box"])
-                table.add_row(str(number), name, f"{row['confidence']:.0%}", box)
-            Console().print(table)
+            _show(path, rows)
     detector.close()
+    if failed:
+        raise typer.Exit(1)
+
+
+def _show(path: Path, rows: list[dict[str, Any]]) -> None:
+    table = Table(title=str(path), title_justify="left")
+    for heading in ("", "lớp / class", "%", "x1 y1 x2 y2"):
+        table.add_column(heading, justify="right" if heading == "%" else "left")
+    for number, row in enumerate(rows, 1):
+        label = VISION_CLASSES.get(row["label"])
+        name = f"{label.vi} / {label.en}" if label else row["label"]
+        box = " ".join(f"{value:.0f}" for value in row["box"])
+        table.add_row(str(number), name, f"{row['confidence']:.0%}", box)
+    Console().print(table)
 
 
 @app.command()
 def evaluate(
     images: Annotated[Path, typer.Option(help="Folder of pictures.", exists=True, file_okay=False)],
     labels: Annotated[Path, typer.Option(help="Folder of YOLO label files.", exists=True, file_okay=False)],
-    weights: Weights = None,
+    weights: AnyWeights = None,
     names: Annotated[
         str | None,
-        typer.Option(help="Classes of the label files in order, such as motorbike,car; the detector's by default."),
+        typer.Option(help="Classes of the label files in order, such as motorbike,car; else those of --data."),
     ] = None,
+    data: Data = None,
+    trust_pickle: TrustPickle = False,
 ) -> None:
-    """Measure the detector on labelled pictures: AP50, AP50-95, recall and precision by class and size."""
-    from vision.engine import open_detector
+    """Measure a detector on labelled pictures: AP50, AP50-95, recall and precision by class and size.
+
+    Classes of labels and detector are matched by name. Without names of the labels (--names, --data, a data.yaml or classes.txt
+    beside them or above) their numbers are taken to be the detector's.
+    """
     from vision.evaluate import evaluate_folder
+    from vision.foreign import class_map, find_names, open_any, read_names
 
     settings = Settings.load()
-    detector = open_detector(settings, weights=weights, confidence=0.001)
-    class_map = None
-    if names is not None:
-        listed = names.split(",")
-        unknown = sorted(set(listed) - set(detector.classes))
-        if unknown:
-            raise DatasetError(f"--names has {', '.join(unknown)}: expected some of {', '.join(detector.classes)}")
-        class_map = {number: detector.classes.index(name) for number, name in enumerate(listed)}
+    source = data or (None if names else find_names(labels))
+    label_names = tuple(names.split(",")) if names else read_names(source) if source else ()
+    detector = open_any(settings, weights, confidence=0.001, trust_pickle=trust_pickle, names=label_names)
+    mapped = class_map(label_names, detector.classes)
+    unknown = [name for number, name in enumerate(label_names) if number not in mapped]
+    if unknown and (names or not mapped):
+        where = "--names" if names else source
+        raise DatasetError(f"{where} has {', '.join(unknown)}: expected some of {', '.join(detector.classes)}")
+    if unknown:
+        typer.echo(f"not classes of the detector, left out: {', '.join(unknown)}", err=True)
     report = evaluate_folder(
         lambda pictures: [boxes.astype(float) for boxes in detector.detect(pictures)],
         images,
         labels,
-        detector.classes,
-        class_map,
+        {number: detector.classes[number] for number in sorted(set(mapped.values()))} if mapped else detector.classes,
+        mapped or None,
         confidence=settings.vision_confidence,
     )
     typer.echo(report.table())
     detector.close()
+
+
+@app.command()
+def export(
+    form: Annotated[
+        str, typer.Argument(help="onnx, openvino, openvino-int8 or engine (TensorRT, for this machine's GPU).")
+    ],
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Folder with manifest.json and a .pt, or with --trust-pickle a .pt.", exists=True),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="New folder for the result; an engine goes into the home folder.")
+    ] = None,
+    frames: Annotated[
+        Path | None,
+        typer.Option(help="openvino-int8: folder of pictures to calibrate on.", exists=True, file_okay=False),
+    ] = None,
+    trust_pickle: TrustPickle = False,
+) -> None:
+    """Write the detector in the form that a runtime wants, and try it on its golden pictures."""
+    from vision.convert import FORMS, convert
+    from vision.engine import weights_folder
+
+    if form not in FORMS:
+        raise typer.BadParameter(f"expected one of {', '.join(FORMS)}", param_hint="FORM")
+    settings = Settings.load()
+    source = weights or weights_folder(settings)
+    typer.echo(str(convert(form, settings, source, out, frames, trust_pickle=trust_pickle)))
 
 
 def main() -> None:

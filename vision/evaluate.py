@@ -275,7 +275,13 @@ def read_picture(path: Path) -> Picture:
     Raises:
         DatasetError: OpenCV cannot read it.
     """
-    picture = cv2.imread(str(path))
+    if not path.is_file():
+        raise DatasetError(f"{path} is not a file")
+    try:
+        picture = cv2.imread(str(path))
+    except cv2.error as error:
+        # One that claims to have more pixels than OpenCV takes.
+        raise DatasetError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if picture is None:
         raise DatasetError(f"{path} is not a picture that OpenCV reads; replace or remove it")
     return np.asarray(picture, dtype=np.uint8)

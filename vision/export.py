@@ -2,7 +2,7 @@
 
 A checkpoint with the 80 classes of COCO is sliced to the project's first. Two forms are written: ``.pt`` for ultralytics on
 a GPU, and OpenVINO INT8 for a CPU, which holds its own preprocessing, so that an engine hands over frames as they are
-decoded.
+decoded. The golden pictures of the project's own weights are looked at anew, and what is seen on them goes into the manifest.
 
     input   (N, height, width, 3) uint8 BGR, letterboxed with grey 114, N free
     output  (N, 4 + classes, cells) float32: centre x, centre y, width, height in pixels of the input, then one
@@ -16,14 +16,19 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ioc.errors import DatasetError
+from ioc.settings import Settings
 from vision.boxes import PADDING, letterbox
+from vision.engine import open_detector
 from vision.evaluate import read_picture
+from vision.golden import choose
+from vision.manifest import OWN_WEIGHTS
 from vision.train import load_ultralytics, slice_head
 from vision.training_set import CLASSES
 
@@ -167,6 +172,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     small = quantise(to_openvino(model, options.height, options.width), chosen, options.height, options.width)
     openvino.save_model(embed_preprocessing(small), options.out / f"{NAME}_int8.xml", compress_to_fp16=True)
     write_manifest(options.out, options.height, options.width)
+    pictures = sorted(OWN_WEIGHTS.glob("golden*"))
+    for picture in pictures:
+        if picture.parent.resolve() != options.out.resolve():
+            shutil.copyfile(picture, options.out / picture.name)
+    detector = open_detector(Settings.configured(vision_engine="openvino"), weights=options.out)
+    choose(detector, options.out, [picture.name for picture in pictures])
+    detector.close()
 
 
 if __name__ == "__main__":

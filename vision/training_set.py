@@ -150,8 +150,11 @@ def read_labels(path: Path, width: int, height: int) -> Labels:
     """Read a YOLO label file (``class x y w h`` as shares of the picture) as pixels; no file means nothing there."""
     if not path.is_file():
         return Labels(np.zeros((0, 4)), np.zeros(0, dtype=np.int64))
-    rows = np.array([line.split()[:5] for line in path.read_text().splitlines() if line.strip()], dtype=np.float64)
-    rows = rows.reshape(-1, 5)
+    try:
+        rows = np.array([line.split()[:5] for line in path.read_text().splitlines() if line.strip()], dtype=np.float64)
+        rows = rows.reshape(-1, 5)
+    except ValueError as error:
+        raise DatasetError(f"{path} is not a YOLO label file, lines of `class x y w h`: {error}") from error
     centre, half = rows[:, 1:3], rows[:, 3:5] / 2
     scale = np.array([width, height, width, height])
     return Labels(np.concatenate([centre - half, centre + half], axis=1) * scale, rows[:, 0].astype(np.int64))

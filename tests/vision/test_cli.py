@@ -27,7 +27,7 @@ def openvino(monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
     monkeypatch.setenv("IOC_VISION_WEIGHTS", str(weights))
 
 
-@pytest.mark.parametrize("command", ["", "run", "capture", "weights", "detect", "evaluate"])
+@pytest.mark.parametrize("command", ["", "run", "capture", "weights", "golden", "detect", "evaluate", "export"])
 def test_help_every_command_explains_itself(command: str) -> None:
     """Each has a sentence of its own."""
     result = CliRunner().invoke(app, [*command.split(), "--help"])

@@ -4,13 +4,14 @@ The network is called directly. ultralytics' `predict` would hold one lock aroun
 need torchvision; so letterbox, decoding and suppression are the ones every engine here has, and give the same boxes.
 
 A TensorRT engine fits one GPU, so it is built on the machine it runs on, and named by the SHA-256 of the weights it was
-made from: `yolo export model=<weights>.pt format=engine half=True dynamic=True batch=16 imgsz=640`, moved to the path
-that `engine_file` gives.
+made from: `ioc-vision export engine` puts it where `engine_file` says.
 """
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import tempfile
 import threading
 from collections.abc import Sequence
@@ -103,9 +104,25 @@ class Ultralytics:
             return [one[:, keep].float().cpu().numpy() for one, keep in zip(raw, sure, strict=True)]
 
 
+def checkpoint_names(content: bytes, home: Path) -> Any:
+    """The class names in a `.pt` of ultralytics; runs whatever code is in it.
+
+    Raises:
+        ModelError: it is none, or torch is not installed.
+    """
+    torch, _ = _import(home)
+    try:
+        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)
+        return (loaded.get("ema") or loaded["model"]).names
+    except (RuntimeError, OSError, AttributeError, ImportError, KeyError, TypeError, ValueError, EOFError) as error:
+        raise ModelError(f"not a checkpoint of ultralytics: {type(error).__name__} {error}") from error
+    except pickle.UnpicklingError as error:
+        raise ModelError(f"not a checkpoint of ultralytics: {error}") from error
+
+
 def _import(home: Path) -> tuple[Any, Any]:
     """Torch and ultralytics' loader, kept from installing packages and from reporting."""
-    os.environ.update(YOLO_AUTOINSTALL="false", YOLO_OFFLINE="true")
+    os.environ.update(YOLO_AUTOINSTALL="false", YOLO_OFFLINE="true", YOLO_VERBOSE="false")
     folder = home / "ultralytics"
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("YOLO_CONFIG_DIR", str(folder.resolve()))

@@ -1,0 +1,213 @@
+"""Detectors from elsewhere, and ours in other forms: `ioc-vision export`, `detect` and `evaluate` with any model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ioc.errors import DatasetError, ModelError
+from ioc.settings import Settings
+from tests.vision.test_engines import found_in
+from vision import convert as module
+from vision.__main__ import app
+from vision.convert import _field, convert
+from vision.engine.detector import Detector
+from vision.evaluate import read_picture
+from vision.foreign import _onnx_names, class_map, find_names, open_any, read_names
+from vision.manifest import MANIFEST, OWN_WEIGHTS, load
+from vision.picture import decode_jpeg
+from vision.training_set import read_labels
+
+SETTINGS = Settings(vision_engine="openvino")
+PICTURE = OWN_WEIGHTS / "golden.png"
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Our network as a plain half-precision OpenVINO export, without a manifest, as others would hand it over."""
+    pytest.importorskip("torch", reason="exporting needs torch, which a server does not have")
+    pytest.importorskip("ultralytics", reason="exporting needs ultralytics, which a server does not have")
+    out = tmp_path_factory.mktemp("export") / "openvino"
+    assert convert("openvino", SETTINGS, OWN_WEIGHTS, out, None) == out
+    assert load(out, (".xml", ".bin")).classes == load(OWN_WEIGHTS, (".xml", ".bin")).classes
+    (out / MANIFEST).rename(out.parent / MANIFEST)
+    names = "\n".join(f"  {number}: {name}" for number, name in enumerate(load(OWN_WEIGHTS, (".pt",)).classes))
+    (out / "metadata.yaml").write_text(f"task: detect\nnames:\n{names}\n")
+    return out
+
+
+def test_export_openvino_sees_what_the_shipped_network_sees(exported: Path, detector: Detector, street: bytes) -> None:
+    """An export without a manifest is opened by what it says of itself, and agrees with INT8."""
+    other = open_any(SETTINGS, exported)
+    image = decode_jpeg(street, detector.input_size)
+    (mine,), (its,) = detector.detect([image]), other.detect([image])
+    assert found_in(mine, its[its[:, 4] > 0.5]) >= 0.8
+    assert found_in(its, mine[mine[:, 4] > 0.5]) >= 0.8
+    other.close()
+
+
+def test_export_onnx_is_tried_on_the_golden_pictures(tmp_path: Path) -> None:
+    """With onnx installed a file that names its classes; without, the words what is missing."""
+    pytest.importorskip("torch", reason="exporting needs torch, which a server does not have")
+    if find_spec("onnx") is None:
+        with pytest.raises(ModelError, match="onnx needs onnx: pip install onnx"):
+            convert("onnx", SETTINGS, OWN_WEIGHTS, tmp_path / "onnx", None)
+        return
+    out = convert("onnx", SETTINGS, OWN_WEIGHTS, tmp_path / "onnx", None)
+    (path,) = out.glob("*.onnx")
+    opened = open_any(SETTINGS, path)
+    assert opened.classes == load(OWN_WEIGHTS, (".pt",)).classes
+    assert len(opened.detect([read_picture(PICTURE)])[0]) >= 3
+    opened.close()
+
+
+def test_export_what_cannot_be_is_said_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package that is missing, no frames, a folder that is not empty, a pickle nobody trusts."""
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name in {"nncf", "tensorrt", "onnx"} else True)
+    for form, words in (("openvino-int8", "nncf"), ("engine", "tensorrt onnx"), ("onnx", "onnx")):
+        with pytest.raises(ModelError, match=f"{form} needs .*: pip install {words}"):
+            convert(form, SETTINGS, OWN_WEIGHTS, tmp_path / "new", None)  # type: ignore[arg-type]
+    monkeypatch.setattr(module, "find_spec", lambda _: True)
+    with pytest.raises(DatasetError, match="expected a folder of pictures"):
+        convert("openvino-int8", SETTINGS, OWN_WEIGHTS, tmp_path / "new", tmp_path)
+    with pytest.raises(DatasetError, match="expected a new or empty folder"):
+        convert("openvino", SETTINGS, OWN_WEIGHTS, OWN_WEIGHTS, None)
+    with pytest.raises(ModelError, match="add --trust-pickle"):
+        convert("openvino", SETTINGS, OWN_WEIGHTS / "thuduc_yolo11n.pt", tmp_path / "new", None)
+    assert not (tmp_path / "new").exists()
+    answer = CliRunner().invoke(app, ["export", "gif"])
+    assert answer.exit_code == 2
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_pickle_needs_the_word_of_the_user(tmp_path: Path, detector: Detector) -> None:
+    """A `.pt` from elsewhere is not even opened without the flag; with it, it is a detector like any other."""
+    pytest.importorskip("ultralytics", reason="a .pt needs ultralytics, which a server does not have")
+    settings = Settings(vision_engine="openvino", home=tmp_path)
+    path = tmp_path / "theirs.pt"
+    shutil.copyfile(OWN_WEIGHTS / "thuduc_yolo11n.pt", path)
+    with pytest.raises(ModelError, match=r"theirs\.pt is a pickle, .* add --trust-pickle"):
+        open_any(settings, path)
+    opened = open_any(settings, path, trust_pickle=True)
+    assert opened.classes == detector.classes
+    assert len(opened.detect([read_picture(PICTURE)])[0]) >= 3
+    opened.close()
+    path.write_bytes(b"no pickle at all")
+    with pytest.raises(ModelError, match="not a checkpoint of ultralytics"):
+        open_any(settings, path, trust_pickle=True)
+
+
+def test_open_any_says_what_is_wrong(exported: Path, tmp_path: Path) -> None:
+    """An empty folder, a file of another kind, a network without names, one that is damaged."""
+    with pytest.raises(ModelError, match=r"holds 0 \.xml and \.onnx files"):
+        open_any(SETTINGS, tmp_path)
+    (tmp_path / "weights.bin").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"expected a folder with manifest\.json"):
+        open_any(SETTINGS, tmp_path / "weights.bin")
+    (tmp_path / "broken.onnx").write_bytes(b"no network")
+    with pytest.raises(ModelError, match="OpenVINO cannot read"):
+        open_any(SETTINGS, tmp_path / "broken.onnx")
+    nameless = tmp_path / "nameless"
+    shutil.copytree(exported, nameless)
+    (nameless / "metadata.yaml").unlink()
+    with pytest.raises(ModelError, match=r"does not name its classes: give the data\.yaml .* --data"):
+        open_any(SETTINGS, nameless)
+    opened = open_any(SETTINGS, nameless, names=["a", "b", "c", "d", "e", "f"])
+    assert opened.classes == ("a", "b", "c", "d", "e", "f")
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "names"),
+    [
+        ("data.yaml", "names: [xe may, car]", ("xe may", "car")),
+        ("data.yaml", "nc: 2\nnames:\n  1: car\n  0: motorcycle\n", ("motorcycle", "car")),
+        ("classes.txt", "person\n\ncar\n", ("person", "car")),
+    ],
+)
+def test_read_names_in_every_form(tmp_path: Path, name: str, text: str, names: tuple[str, ...]) -> None:
+    """A list, a mapping in any order, lines."""
+    labels = tmp_path / "labels" / "val"
+    labels.mkdir(parents=True)
+    (tmp_path / name).write_text(text)
+    found = find_names(labels)
+    assert found == tmp_path / name
+    assert read_names(found) == names
+
+
+@pytest.mark.parametrize("text", ["names: 7", "names:\n  0: a\n  2: b\n", "nc: 3", "a: [", ""])
+def test_read_names_that_are_none(tmp_path: Path, text: str) -> None:
+    """Each is an error that names the file."""
+    (tmp_path / "data.yaml").write_text(text)
+    with pytest.raises(ModelError, match=r"data\.yaml"):
+        read_names(tmp_path / "data.yaml")
+
+
+def test_class_map_goes_by_names() -> None:
+    """COCO's motorcycle is our motorbike; what the detector does not know is left out."""
+    assert class_map(["Motorcycle", "tram", "car"], ["car", "motorbike"]) == {0: 1, 2: 0}
+
+
+def test_onnx_names_are_read_from_the_metadata(tmp_path: Path) -> None:
+    """As ultralytics writes them, between other fields; a file without them, one cut short."""
+    pair = _field(1, b"names") + _field(2, b"{0: 'xe may', 1: 'car'}")
+    content = bytes((0x08, 0x09)) + _field(7, b"graph" * 100) + _field(14, _field(1, b"task") + _field(2, b"detect"))
+    path = tmp_path / "theirs.onnx"
+    path.write_bytes(content + _field(14, pair))
+    assert _onnx_names(path) == ("xe may", "car")
+    path.write_bytes(content)
+    assert _onnx_names(path) == ()
+    path.write_bytes(content + b"\x80")
+    with pytest.raises(ModelError, match="cut short"):
+        _onnx_names(path)
+
+
+def test_detect_one_bad_picture_does_not_stop_the_others(tmp_path: Path) -> None:
+    """An error beside each picture that has one, boxes beside the others, and exit code 1."""
+    (tmp_path / "text.jpg").write_text("no picture")
+    paths = [str(tmp_path / "text.jpg"), str(PICTURE), str(tmp_path / "absent.png"), str(tmp_path)]
+    result = CliRunner().invoke(app, ["detect", "--json", *paths])
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [one["image"] for one in answers] == paths
+    assert ["error" in one for one in answers] == [True, False, True, True]
+    assert len(answers[1]["detections"]) >= 3
+    assert result.exit_code == 1
+    assert CliRunner().invoke(app, ["detect", "--json", str(PICTURE)]).exit_code == 0
+
+
+def test_evaluate_labels_of_another_numbering(exported: Path, tmp_path: Path) -> None:
+    """Labels numbered by their data.yaml, a network numbered by its own metadata: matched by name, all found."""
+    images, labels = tmp_path / "images", tmp_path / "labels"
+    images.mkdir()
+    labels.mkdir()
+    shutil.copyfile(PICTURE, images / "street.png")
+    (tmp_path / "data.yaml").write_text("names: [tram, motorcycle, car]\n")
+    height, width = read_picture(PICTURE).shape[:2]
+    seen = json.loads((OWN_WEIGHTS / MANIFEST).read_bytes())["golden"][0]["seen"]
+    rows = [
+        f"2 {(x1 + x2) / 2 / width} {(y1 + y2) / 2 / height} {(x2 - x1) / width} {(y2 - y1) / height}"
+        for _, x1, y1, x2, y2 in seen
+    ]
+    (labels / "street.txt").write_text("\n".join(rows))
+    arguments = ["evaluate", "--images", str(images), "--labels", str(labels), "--weights", str(exported)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("car")]
+    assert line.split()[1:3] == [str(len(seen)), "1.000"]
+    assert "left out: tram" in result.stderr
+    (tmp_path / "data.yaml").write_text("names: [tram, boat, plane]\n")
+    assert isinstance(CliRunner().invoke(app, arguments).exception, DatasetError)
+
+
+def test_read_labels_that_are_none(tmp_path: Path) -> None:
+    """Lines of other words or lengths are an error that names the file."""
+    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.1 0.1\n0 0.5\n")
+    with pytest.raises(DatasetError, match=r"a\.txt is not a YOLO label file"):
+        read_labels(tmp_path / "a.txt", 10, 10)
