@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ioc.catalog import KINDS, own_period, period_of
+from ioc.catalog import FINDINGS, KINDS, own_period, period_of
 from ioc.model import (
     Alarm,
     AlarmsChanged,
@@ -51,6 +51,8 @@ class Health(IntEnum):
     OFFLINE = 4
     MAINTENANCE = 5
     RETIRED = 6
+    #: It lives, and what it shows cannot be trusted: our finding.
+    UNTRUE = 7
 
 
 #: An alarm that nobody was asked about does not count against the operator's target.
@@ -86,6 +88,8 @@ class CityState:
         #: What the pages know of places and names, a list a column, so that a snapshot of 100,000 devices is at hand.
         self._columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
         self._headline: list[str] = []
+        #: By number: our newest finding says that it cannot be trusted.
+        self._untrue: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
         self._declared: npt.NDArray[np.int8] = np.zeros(0, np.int8)
         self._sent: npt.NDArray[np.int8] = np.zeros(0, np.int8)
         self._seen: npt.NDArray[np.float64] = np.zeros(0)
@@ -144,6 +148,7 @@ class CityState:
         age = now - seen
         heard = np.where(age > 5 * period, Health.SILENT, np.where(age > 2 * period, Health.LATE, Health.ONLINE))
         live = np.where(seen == 0, Health.UNKNOWN, heard)
+        live = np.where(self._untrue[:count] & ((live == Health.ONLINE) | (live == Health.LATE)), Health.UNTRUE, live)
         return np.where(declared >= Health.OFFLINE, declared, live).astype(np.int8)
 
     def health_of(self, device: str, now: float) -> Health:
@@ -199,11 +204,16 @@ class CityState:
     def _fold_reading(self, reading: Reading) -> None:
         at = self.number.get(reading.device)
         received = reading.received.timestamp()
-        self.newest = max(self.newest, received)
+        finding = reading.measure in FINDINGS
+        if not finding:
+            self.newest = max(self.newest, received)
         if at is None:
             return
-        self._seen[at] = max(self._seen[at], received)
         time = reading.time.timestamp()
+        if not finding:
+            self._seen[at] = max(self._seen[at], received)
+        elif reading.measure == self._headline[at] and time >= self._value_time[at]:
+            self._untrue[at] = reading.value != 0
         if reading.measure == self._headline[at] and time > self._value_time[at]:
             # A lamp that says each minute what it said before is news to nobody; a figure that is shown carries its age.
             if self._value[at] != reading.value or self.devices[at].kind != "streetlight":
@@ -309,6 +319,7 @@ class CityState:
             return
         more = max(_GROW, have)
         self._declared = np.concatenate([self._declared, np.zeros(more, np.int8)])
+        self._untrue = np.concatenate([self._untrue, np.zeros(more, np.bool_)])
         self._sent = np.concatenate([self._sent, np.full(more, -1, np.int8)])
         for name in ("_seen", "_period", "_value", "_value_time", "_state_time"):
             setattr(self, name, np.concatenate([getattr(self, name), np.zeros(more)]))

@@ -7,9 +7,12 @@ from typing import Any, Final, NamedTuple
 
 from psycopg.rows import class_row
 
+from ioc.camera_view import ACCEPT_VIEW
+from ioc.catalog import FINDINGS
 from ioc.commands import is_lit
 from ioc.db.audit import AuditEntry, entries_of
 from ioc.db.availability import Availability, availability
+from ioc.db.camera_truth import Condition, Uptime, conditions, uptime, view_learnt
 from ioc.db.commands import commands_below, commands_of
 from ioc.db.devices import below as devices_below
 from ioc.db.devices import device as read_device
@@ -70,6 +73,19 @@ class LightFile(NamedTuple):
     names: dict[str, str]
 
 
+class CameraFile(NamedTuple):
+    """How far the pictures of a camera can be trusted.
+
+    Attributes:
+        conditions: of the last day, oldest first.
+        view: when its view was learnt or last followed the light, None while it is to be learnt.
+    """
+
+    uptime: Uptime | None
+    conditions: list[Condition]
+    view: datetime | None
+
+
 class DeviceFile(NamedTuple):
     """One device with everything about it.
 
@@ -84,6 +100,7 @@ class DeviceFile(NamedTuple):
     states: list[DeviceState]
     heard: dict[datetime, int]
     availability: Availability | None
+    camera: CameraFile | None
     alarms: list[Alarm]
     rejected: list[Rejected]
     events: list[Event]
@@ -101,7 +118,7 @@ def table_facts(connection: Connection, now: datetime) -> dict[str, list[Any]]:
     Raises:
         StorageError: TimescaleDB is away.
     """
-    rows = connection.execute(_FACTS, {"since": now - NEW_FOR}).fetchall()
+    rows = connection.execute(_FACTS, {"since": now - NEW_FOR, "findings": list(FINDINGS)}).fetchall()
     return {
         key: [state, seen, _QUALITIES.get(quality, "good"), skew, firmware, standing, dialect]
         for key, state, seen, quality, skew, firmware, standing, dialect in rows
@@ -141,7 +158,9 @@ def device_file(connection: Connection, key: str, now: datetime) -> DeviceFile |
         return None
     (first_seen,) = connection.execute("SELECT first_seen FROM device WHERE id = %s", (key,)).fetchone() or (now,)
     since = now - STRIP
-    heard = connection.execute(_HEARD, {"id": key, "since": since, "bucket": STRIP_BUCKET}).fetchall()
+    heard = connection.execute(
+        _HEARD, {"id": key, "since": since, "bucket": STRIP_BUCKET, "findings": list(FINDINGS)}
+    ).fetchall()
     known = availability(connection, now, key)
     parent = _relatives(connection, "id = %s", device.parent) if device.parent else []
     (below,) = connection.execute("SELECT count(*) FROM device WHERE parent = %s", (key,)).fetchone() or (0,)
@@ -152,10 +171,11 @@ def device_file(connection: Connection, key: str, now: datetime) -> DeviceFile |
         state_history(connection, key, since, now),
         dict(heard),
         known[0] if known else None,
+        camera_file(connection, key, now) if device.kind == "camera" else None,
         alarms_of_device(connection, key),
         _rejected(connection, key, now),
         events_of(connection, key, now - EVENTS_OF, EVENTS),
-        entries_of(connection, key, ACTS, ENTRIES),
+        entries_of(connection, key, (*ACTS, ACCEPT_VIEW), ENTRIES),
         parent[0] if parent else None,
         _relatives(connection, "parent = %s", key),
         below,
@@ -174,14 +194,14 @@ _FACTS: Final = f"""
                CASE WHEN bool_or(quality = {Quality.CLOCK_OFF}) THEN {Quality.CLOCK_OFF}
                     WHEN bool_or(quality = {Quality.MANUAL}) THEN {Quality.MANUAL}
                     WHEN bool_or(quality = {Quality.NO_TIME}) THEN {Quality.NO_TIME} ELSE {Quality.GOOD} END AS quality
-        FROM latest GROUP BY device
+        FROM latest WHERE measure <> ALL(%(findings)s) GROUP BY device
     ) AS l ON l.device = d.id
     WHERE d.status <> 'retired'
 """  # noqa: S608 - the numbers are constants of ours
 _HEARD: Final = """
     SELECT bucket, sum(records)::bigint FROM (
         SELECT time_bucket(%(bucket)s, time) AS bucket, count(*) AS records FROM reading
-        WHERE device = %(id)s AND time >= %(since)s GROUP BY 1
+        WHERE device = %(id)s AND time >= %(since)s AND measure <> ALL(%(findings)s) GROUP BY 1
         UNION ALL
         SELECT time_bucket(%(bucket)s, time), sum(frames) FROM camera_count
         WHERE camera = %(id)s AND time >= %(since)s GROUP BY 1
@@ -189,6 +209,14 @@ _HEARD: Final = """
 """
 _ALARM: Final = ", ".join(f'"{field}"' for field in Alarm.__struct_fields__)
 _REJECTED: Final = "received, topic, client, dialect, reason, detail, substr(payload, 1, 400) AS payload, size"
+
+
+def camera_file(connection: Connection, key: str, now: datetime) -> CameraFile:
+    """How far its pictures could be trusted."""
+    found = uptime(connection, now, key)
+    return CameraFile(
+        found[0] if found else None, conditions(connection, key, now - STRIP, now), view_learnt(connection, key)
+    )
 
 
 def alarms_of_device(connection: Connection, key: str) -> list[Alarm]:

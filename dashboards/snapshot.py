@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, TypeVar
 from psycopg.rows import args_row, class_row
 
 from dashboards.city import RECENT_S
-from ioc.catalog import KINDS
+from ioc.catalog import FINDINGS, KINDS
 from ioc.db.pool import Connection
 from ioc.model import Alarm, AlarmsChanged, Change, Device, DevicesChanged, Incident, Reading, ReadingsChanged
 
@@ -19,7 +19,8 @@ _DEVICES: Final = """
     SELECT id, kind, name, lat, lon, ward, parent, dialect, firmware, attrs, status, state, state_time, state_reason,
            greatest(last_seen, heard) AS last_seen, clock_skew_s
     FROM device
-    LEFT JOIN (SELECT device, max(received) AS heard FROM latest GROUP BY device) AS newest ON newest.device = id
+    LEFT JOIN (SELECT device, max(received) AS heard FROM latest WHERE measure <> ALL(%s) GROUP BY device) AS newest
+           ON newest.device = id
     WHERE status <> 'retired'
 """
 _LATEST: Final = "SELECT time, device, measure, value, quality, received FROM latest WHERE measure = ANY(%s)"
@@ -56,7 +57,7 @@ def read(connection: Connection) -> Snapshot:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         # Binary and by place: there may be a hundred thousand of both.
         with connection.cursor(binary=True, row_factory=args_row(Device)) as cursor:
-            devices = cursor.execute(_DEVICES).fetchall()
+            devices = cursor.execute(_DEVICES, (list(FINDINGS),)).fetchall()
         with connection.cursor(binary=True, row_factory=args_row(Reading)) as cursor:
             readings = cursor.execute(_LATEST, (_HEADLINES,)).fetchall()
         alarms = _rows(connection, Alarm, _ALARMS)

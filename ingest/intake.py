@@ -443,7 +443,7 @@ class Intake:
         measure = MEASURES_OF[kind].get(key)
         if measure is None and self.redelivered:
             # When it came first its device may have been of a kind that reports this.
-            measure = MEASURES.get(key)
+            measure = MEASURES_OF[""].get(key)
         try:
             if measure is None:
                 _refuse_measure(kind, key)

@@ -29,6 +29,9 @@ class Label(NamedTuple):
 
 #: Operator priorities of EEMUA 191: 1 act at once, 2 act soon, 3 act in this shift.
 Priority = Literal[1, 2, 3]
+#: What may be the matter with a camera's picture, worst first after `ok`; the order is that of the stored values.
+PictureState = Literal["ok", "missing", "black", "frozen", "moved", "blurred", "late"]
+PICTURE_STATES: Final[tuple[PictureState, ...]] = ("ok", "missing", "black", "frozen", "moved", "blurred", "late")
 #: What a rule compares. `above`/`below`: the value against the limit. `rise`: the change over `window_s`.
 #: `is_state`: an enumerated measure has the state. `silent`: nothing came for `limit` periods. `offline`: the device says so.
 RuleKind = Literal["above", "below", "rise", "is_state", "silent", "offline"]
@@ -74,6 +77,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
         aliases: what other systems call it, each with the unit they mean where they state none. Case, spaces and punctuation
             do not count: "PM2.5" and "pm2_5" are `pm25` without an alias.
         molar_mass: grams per mole, of gases that are also reported in ppb.
+        finding: our own finding about the device: never taken from one, and no sign that it lives.
     """
 
     key: str
@@ -88,6 +92,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     counts: bool = False
     aliases: tuple[tuple[str, str], ...] = ()
     molar_mass: float = 0.0
+    finding: bool = False
 
     @property
     def late_after_s(self) -> float:
@@ -754,6 +759,43 @@ MEASURES: Final[dict[str, Measure]] = {
                 ),
             ),
         ),
+        # --- cameras ---
+        Measure(
+            key="pictureState",
+            label=Label("Tình trạng hình", "Picture"),
+            unit="",
+            range=(0, len(PICTURE_STATES) - 1),
+            period_s=60,
+            finding=True,
+            states=PICTURE_STATES,
+            state_labels=(
+                Label("Hình tốt", "Picture good"),
+                Label("Mất hình", "No picture"),
+                Label("Hình đen, bị che", "Black or covered"),
+                Label("Hình đứng", "Picture frozen"),
+                Label("Lệch góc nhìn", "View moved"),
+                Label("Hình mờ", "Picture blurred"),
+                Label("Hình trễ", "Picture late"),
+            ),
+            rules=tuple(
+                Rule(
+                    key=f"picture_{state}",
+                    kind="is_state",
+                    states=(state,),
+                    priority=3,
+                    cause="camera",
+                    label=Label(vi, en),
+                )
+                for state, vi, en in (
+                    ("missing", "Camera không gửi hình", "Camera sends no picture"),
+                    ("black", "Camera đen hoặc bị che", "Camera black or covered"),
+                    ("frozen", "Camera đứng hình", "Camera frozen"),
+                    ("moved", "Camera lệch góc nhìn", "Camera view moved"),
+                    ("blurred", "Camera mờ", "Camera blurred"),
+                    ("late", "Camera trễ hình", "Camera late"),
+                )
+            ),
+        ),
         Measure(
             key="rssi",
             label=Label("Sóng", "Signal"),
@@ -764,6 +806,9 @@ MEASURES: Final[dict[str, Measure]] = {
         ),
     )
 }
+
+#: Measures that are our own findings about devices, which say nothing of whether a device lives.
+FINDINGS: Final = tuple(row.key for row in MEASURES.values() if row.finding)
 
 
 def _lost(key: str, priority: Priority, cause: str, vi: str, en: str) -> tuple[Rule, ...]:
@@ -787,6 +832,7 @@ KINDS: Final[dict[str, DeviceKind]] = {
             key="camera",
             label=Label("Camera", "Camera"),
             measures=(
+                "pictureState",
                 "intensity",
                 "occupancy",
                 "averageVehicleSpeed",
@@ -798,7 +844,7 @@ KINDS: Final[dict[str, DeviceKind]] = {
                 "crowded",
                 "loiteringPeople",
             ),
-            headline="",
+            headline="pictureState",
             period_s=10,
             icon="camera",
             system="traffic",

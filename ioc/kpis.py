@@ -78,8 +78,13 @@ _KIND_PERIOD: Final = (
 _MEASURE_PERIOD: Final = (
     f"greatest({_OWN_PERIOD}, {_cases('l.measure', {measure.key: measure.period_s for measure in MEASURES.values()})})"
 )
+#: Nor is a camera whose picture cannot be trusted.
+_UNTRUE: Final = (
+    "(d.kind = 'camera' AND EXISTS"
+    " (SELECT FROM latest f WHERE f.device = d.id AND f.measure = 'pictureState' AND f.value <> 0))"
+)
 #: Missing is not online: the session is open, and something came within five periods.
-_ONLINE: Final = f"(d.state = 'online' AND d.last_seen > now() - 5 * {_KIND_PERIOD})"
+_ONLINE: Final = f"(d.state = 'online' AND d.last_seen > now() - 5 * {_KIND_PERIOD} AND NOT {_UNTRUE})"
 _EVER: Final = (
     "(d.state = 'online' OR EXISTS (SELECT FROM device_state s WHERE s.device = d.id AND s.state = 'online')"
     " OR EXISTS (SELECT FROM latest l WHERE l.device = d.id))"
@@ -221,7 +226,10 @@ KPIS: Final[dict[str, Kpi]] = {
             watch=95,
             bad=80,
             decimals=1,
-            note=Label("Trên mọi điểm camera đã đăng ký", "Of every registered camera point"),
+            note=Label(
+                "Có hình tin được, trên mọi điểm camera đã đăng ký",
+                "With a picture to be trusted, of every registered camera point",
+            ),
         ),
         Kpi(
             key="cameras_available",

@@ -8,10 +8,11 @@ from typing import Any, Final
 from ioc.catalog import KINDS, MEASURES, Measure
 from ioc.errors import RejectedError
 
-#: Measures by kind of device. A device that has not introduced itself yet ("") may report any.
+#: Measures by kind of device. A device that has not introduced itself yet ("") may report any; our own
+#: findings none may.
 MEASURES_OF: Final[dict[str, dict[str, Measure]]] = {
-    "": MEASURES,
-    **{kind.key: {key: MEASURES[key] for key in kind.measures} for kind in KINDS.values()},
+    "": {key: row for key, row in MEASURES.items() if not row.finding},
+    **{kind.key: {key: MEASURES[key] for key in kind.measures if not MEASURES[key].finding} for kind in KINDS.values()},
 }
 #: Range of every measure that is a plain number, by kind: the quick check of the common case.
 RANGES_OF: Final[dict[str, dict[str, tuple[float, float]]]] = {

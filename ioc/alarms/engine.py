@@ -18,7 +18,7 @@ from ioc.alarms.execute import Order, execute
 from ioc.alarms.grouping import RATE_WINDOW, rate
 from ioc.alarms.watch import lookback
 from ioc.alarms.world import Decision, World
-from ioc.catalog import MEASURES, RULES
+from ioc.catalog import FINDINGS, MEASURES, RULES
 from ioc.db import alarms as stored
 from ioc.db import snapshot
 from ioc.db.devices import all_devices
@@ -30,6 +30,7 @@ from ioc.model import (
     Change,
     DevicesChanged,
     FrameArrived,
+    Reading,
     ReadingsChanged,
     StatesChanged,
 )
@@ -150,7 +151,7 @@ class Engine:
         begin = {key: lookback(measure) for key, measure in MEASURES.items() if measure.rules}
         for reading in (newest := snapshot.latest(self._connection)):
             self.world.reading(reading)
-            self._note_heard(reading.received)
+            self._note_reading(reading)
         rising = {r.key for m in MEASURES.values() for r in m.rules if r.kind == "rise"}
         replayed = set(self.world.pending())
         replayed |= {(rule, r.device) for r in newest for rule in rising if RULES[rule][1] == r.measure}
@@ -197,7 +198,7 @@ class Engine:
             case ReadingsChanged(readings):
                 for reading in readings:
                     self.world.reading(reading)
-                    self._note_heard(reading.received)
+                    self._note_reading(reading)
             case StatesChanged(states):
                 for state in states:
                     self.world.state(state)
@@ -222,7 +223,7 @@ class Engine:
         self._take_register()
         for reading in snapshot.latest(self._connection, since):
             self.world.reading(reading)
-            self._note_heard(reading.received)
+            self._note_reading(reading)
 
     def _reconnect(self) -> bool:
         """Try to go back to the stream; what it did not tell meanwhile is read from TimescaleDB."""
@@ -241,6 +242,10 @@ class Engine:
         self._service.degrade("redis", error)
 
     # --- what silence means ---
+
+    def _note_reading(self, reading: Reading) -> None:
+        if reading.measure not in FINDINGS:
+            self._note_heard(reading.received)
 
     def _note_heard(self, received: datetime) -> None:
         self._heard = received if self._heard is None else max(self._heard, received)

@@ -42,6 +42,9 @@ WATCHES: Final[dict[str, tuple[Watch, ...]]] = {kind: watches(kind) for kind in 
 #: Rules by measure, of those measures that have any.
 RULED: Final[dict[str, tuple[Rule, ...]]] = {key: measure.rules for key, measure in MEASURES.items() if measure.rules}
 OUTRANKED: Final = {rule.key: outranking(measure, rule) for measure in MEASURES.values() for rule in measure.rules}
+#: Rules beside our own findings about a device.
+OF_FINDINGS: Final = frozenset(rule.key for measure in MEASURES.values() if measure.finding for rule in measure.rules)
+LOSSES: Final = {kind: tuple(w.rule.key for w in ws if w.rule.kind in LOSS) for kind, ws in WATCHES.items()}
 OFFLINE: Final = {kind: [w.rule for w in ws if w.rule.kind == "offline"] for kind, ws in WATCHES.items()}
 #: Rules whose condition cuts off what lies below the device.
 CUTTING: Final = {

@@ -17,7 +17,7 @@ import msgspec
 from ioc.alarms import rule as rules
 from ioc.alarms.machine import Event
 from ioc.alarms.rule import Pace, Presence, Track
-from ioc.alarms.watch import CUTTING, LOSS, OFFLINE, OUTRANKED, RULED, WATCHES
+from ioc.alarms.watch import CUTTING, LOSS, LOSSES, OF_FINDINGS, OFFLINE, OUTRANKED, RULED, WATCHES
 from ioc.catalog import MEASURES, RULES, Measure, Rule, period_of
 from ioc.model import Alarm, Device, DeviceState, Reading
 
@@ -89,9 +89,9 @@ class World:
     def reading(self, reading: Reading) -> None:
         """A reading was stored."""
         at = rules.reading_time(reading)
-        presence = self._presence.get(reading.device, _NEVER)
-        self._spoke(reading.device, presence, at, reading.received)
         measure = MEASURES.get(reading.measure)
+        if measure is None or not measure.finding:
+            self._spoke(reading.device, self._presence.get(reading.device, _NEVER), at, reading.received)
         if measure is None:
             return
         pace = self._paces.get(reading.device)
@@ -376,6 +376,11 @@ class World:
         for louder in OUTRANKED.get(rule.key, ()):
             if self._raised(louder, device):
                 return louder
+        if rule.key in OF_FINDINGS:
+            # A camera that is lost as a whole has no picture either.
+            for loss in LOSSES[self._kind(device)]:
+                if self._raised(loss, device):
+                    return loss
         if rule.kind in LOSS:
             if rule.kind == "silent":
                 for offline in OFFLINE[self._kind(device)]:

@@ -10,6 +10,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from ioc.catalog import FINDINGS
 from ioc.db.copy import DEVICE_STATE, stage
 from ioc.db.pool import Connection
 from ioc.model import Announcement, Device, DeviceState, Discovery
@@ -207,8 +208,9 @@ def recover_sights(connection: Connection) -> int:
     """Bring `last_seen` up to what is stored, after an ingest that was killed before it wrote it; returns how many moved."""
     return connection.execute(
         "UPDATE device SET last_seen = newest.received FROM"
-        " (SELECT device, max(received) AS received FROM latest GROUP BY device) AS newest"
-        " WHERE device.id = newest.device AND (device.last_seen IS NULL OR device.last_seen < newest.received)"
+        " (SELECT device, max(received) AS received FROM latest WHERE measure <> ALL(%s) GROUP BY device) AS newest"
+        " WHERE device.id = newest.device AND (device.last_seen IS NULL OR device.last_seen < newest.received)",
+        (list(FINDINGS),),
     ).rowcount
 
 

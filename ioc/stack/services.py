@@ -39,6 +39,7 @@ SERVICES = (
     ServiceRow("dashboards", "dashboards"),
     ServiceRow("ingest", "ingest"),
     ServiceRow("vision", "vision"),
+    ServiceRow("truth", "vision.watcher"),
     ServiceRow("alarms", "ioc.alarms"),
     ServiceRow("upkeep", "ioc.db.upkeep"),
     ServiceRow("capture", "vision.capture", needs="capture_sources"),

@@ -301,3 +301,20 @@ def test_numbers_hold_beyond_the_first_thousand_devices() -> None:
     assert whole["columns"]["id"] == [f"device-{n}" for n in range(3000)]
     assert whole["value"][2999] == 2.0
     assert set(itertools.islice(whole["health"], 2999)) == {"0"}
+
+
+def test_camera_whose_picture_is_untrue_is_not_online_and_a_finding_is_no_sign_of_life() -> None:
+    """A frozen camera that sends on is not well; one that sends nothing is silent, however often we say that it is missing."""
+    city = city_of(DevicesChanged([make_device(kind="camera")]), FrameArrived("device-1", START))
+    assert city.health_of("device-1", NOW + 1) == Health.ONLINE
+    city.fold(ReadingsChanged([make_reading(2, 3.0, measure="pictureState")]))
+    assert city.health_of("device-1", NOW + 3) == Health.UNTRUE
+    assert city.delta(NOW + 3)["d"] == [(0, int(Health.UNTRUE), 3.0, int(NOW + 2))]
+    city.fold(ReadingsChanged([make_reading(200, 1.0, measure="pictureState")]))
+    assert city.health_of("device-1", NOW + 201) == Health.SILENT
+    assert city.newest == 0.0
+    city.fold(FrameArrived("device-1", START + timedelta(seconds=300)))
+    city.fold(ReadingsChanged([make_reading(301, 0.0, measure="pictureState")]))
+    assert city.health_of("device-1", NOW + 302) == Health.ONLINE
+    city.fold(ReadingsChanged([make_reading(250, 2.0, measure="pictureState")]))
+    assert city.health_of("device-1", NOW + 302) == Health.ONLINE

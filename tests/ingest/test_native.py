@@ -110,6 +110,7 @@ POISON: list[tuple[str, str | bytes, bytes, str]] = [
     ("long list", "ioc/air/telemetry", json.dumps([good(pm25=1.0)] * 1001).encode(), "size"),
     ("too large", "ioc/air/telemetry", b" " * 200_001, "size"),
     ("other device", "ioc/air/telemetry", b'{"device":"lamp","ts":%d,"values":{"pm25":1}}' % NOW_MS, "device"),
+    ("our finding", "ioc/cam/telemetry", b'{"ts":%d,"values":{"pictureState":"ok"}}' % NOW_MS, "measure"),
     ("not its measure", "ioc/air/telemetry", b'{"ts":%d,"values":{"waterLevel":1.0}}' % NOW_MS, "measure"),
     ("bad topic", "ioc/air/gossip", b"{}", "topic"),
     ("short topic", "ioc/air", b"{}", "topic"),

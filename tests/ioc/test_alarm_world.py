@@ -435,3 +435,29 @@ def test_any_story_settles_with_one_alarm_alive_per_rule_and_device(story: list[
 def test_watches_cover_every_rule() -> None:
     """Every rule of the catalogue is watched on some kind of device."""
     assert {watch.rule.key for kind in KINDS for watch in WATCHES[kind]} == set(RULES)
+
+
+def test_camera_that_lies_is_alarmed_by_what_is_the_matter() -> None:
+    """Each state of the picture has its alarm, and the one before it returns."""
+    town = Town(make_device("cam", "camera"))
+    town.world.frame("cam", at(0), at(0))
+    town.says("cam", "pictureState", 0, 1)
+    assert town.settle(2) == []
+    town.says("cam", "pictureState", MEASURES["pictureState"].states.index("frozen"), 5)
+    assert town.settle(6) == [("raise", "picture_frozen", "cam")]
+    town.says("cam", "pictureState", MEASURES["pictureState"].states.index("black"), 9)
+    assert sorted(town.settle(10)) == [("raise", "picture_black", "cam"), ("return", "picture_frozen", "cam")]
+    town.says("cam", "pictureState", 0, 12)
+    assert town.settle(13) == [("return", "picture_black", "cam")]
+
+
+def test_camera_that_is_lost_is_alarmed_once() -> None:
+    """Our word that a picture is missing is no sign of life of the camera, and its silence explains it."""
+    town = Town(make_device("cam", "camera"))
+    town.world.frame("cam", at(0), at(0))
+    assert town.settle(51) == [("raise", "camera_silent", "cam")]
+    town.says("cam", "pictureState", MEASURES["pictureState"].states.index("missing"), 61)
+    assert town.settle(62) == [("raise", "picture_missing", "cam")]
+    assert town.world.alive["picture_missing", "cam"].state == "suppressed"
+    town.says("cam", "pictureState", MEASURES["pictureState"].states.index("missing"), 121)
+    assert town.settle(122) == []
