@@ -24,6 +24,7 @@ from dashboards.quarantine_acts import Mapping, Replay, StopReplay, Switch
 from dashboards.room import Room
 from ioc.alarms import actions
 from ioc.alarms.actions import SHELVE_AT_MOST
+from ioc.camera_view import accept_view
 from ioc.commands import MOST_AT_ONCE, light
 from ioc.db.pool import Connection
 from ioc.errors import ActionError, FormError, LiveError, StorageError
@@ -133,6 +134,16 @@ class Register(Entry, frozen=True, forbid_unknown_fields=True):
         return register(connection, who, self)
 
 
+class AcceptView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a camera shows now is its view."""
+
+    camera: str
+
+    def __call__(self, connection: Connection, who: str) -> list[Change]:
+        """Do it."""
+        return accept_view(connection, who, self.camera)
+
+
 ACTS: Final[
     dict[
         str,
@@ -144,6 +155,7 @@ ACTS: Final[
             | Close
             | Light
             | Register
+            | AcceptView
             | Mapping
             | Switch
             | Replay
@@ -162,6 +174,7 @@ ACTS: Final[
     "close": Close,
     "light": Light,
     "register": Register,
+    "accept_view": AcceptView,
     "mapping": Mapping,
     "mapping_switch": Switch,
     "replay": Replay,

@@ -23,7 +23,8 @@
     if (!root) return;
     const city = IOC.city, list = choose(city, now), tiles = root.querySelectorAll(".camera");
     const all = city.kind.reduce((sum, kind, at) => sum + (kind === "camera" && city.health[at] !== 6), 0);
-    IOC.text(document.getElementById("camera-summary"), IOC.t("{n} of {all} with pictures", { n: IOC.number(list.length), all: IOC.number(all) }));
+    const untrue = list.filter(IOC.untrue).length, few = IOC.t("{n} of {all} with pictures", { n: IOC.number(list.length), all: IOC.number(all) });
+    IOC.text(document.getElementById("camera-summary"), untrue ? `${few} · ${IOC.t("{n} not to be trusted", { n: IOC.number(untrue) })}` : few);
     if (!list.length) IOC.text(document.getElementById("cameras-empty"), IOC.t("No camera sends pictures that vision has looked at"));
     tiles.forEach((tile, at) => fill(tile, shown[at], city, now, at));
   }
@@ -41,8 +42,10 @@
     const camera = tile.dataset.camera, scene = city.scenes.get(camera);
     tile.classList.toggle("on", Boolean(scene));
     if (!scene) return;
-    const number = IOC.device(camera), [, caption, mark] = tile.children, [name, counts, age] = caption.children;
+    const number = IOC.device(camera), [, caption, mark, untrue] = tile.children, [name, counts, age] = caption.children;
     tile.dataset.age = IOC.ageOf(scene.time, PERIOD_S);
+    IOC.text(untrue, IOC.untrue(camera));
+    tile.classList.toggle("untrue", Boolean(untrue.textContent));
     IOC.text(name, number === undefined ? camera : city.name[number]);
     IOC.text(age, IOC.since(now - scene.time));
     const seen = Object.entries(scene.counts).filter(([, count]) => count > 0);

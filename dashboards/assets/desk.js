@@ -65,6 +65,13 @@
       next.onerror = () => { delete picture.dataset.loading; };
       next.src = `/camera/${encodeURIComponent(picture.dataset.camera)}.jpg?t=${time}`;
     }
+    for (const picture of root.querySelectorAll("img[data-camera]")) {
+      const figure = picture.closest("figure"), why = IOC.untrue(picture.dataset.camera);
+      let mark = figure.querySelector(".camera-untrue");
+      if (!mark && why) figure.append((mark = IOC.el("strong", "camera-untrue")));
+      IOC.text(mark, why);
+      figure.classList.toggle("untrue", Boolean(why));
+    }
     for (const age of root.querySelectorAll(".camera-age")) {
       const picture = age.closest("figure")?.querySelector("img[data-camera]");
       if (picture?.dataset.shown) IOC.text(age, IOC.t("{age} ago", { age: desk.span(IOC.now() - Number(picture.dataset.shown)) }));

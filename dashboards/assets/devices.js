@@ -2,9 +2,9 @@
 (function () {
   "use strict";
   const IOC = (window.IOC = window.IOC || {});
-  const STATES = ["online", "late", "silent", "offline", "unknown", "maintenance"];
+  const STATES = ["online", "late", "untrue", "silent", "offline", "unknown", "maintenance"];
   /** Worst first: what needs a technician comes to the top of the table. */
-  const RANK = { silent: 6, offline: 5, late: 4, unknown: 3, maintenance: 2, online: 1, retired: 0 };
+  const RANK = { silent: 7, offline: 6, untrue: 5, late: 4, unknown: 3, maintenance: 2, online: 1, retired: 0 };
   const byName = new Intl.Collator("vi", { numeric: true });
   const FACTS_S = 30, PANEL_S = 30;
   const wanted = { states: new Set(), kinds: new Set(), words: [], ward: "", fresh: false };
@@ -125,7 +125,7 @@
       if (passes(data, "states")) states[data.stateKey] = (states[data.stateKey] || 0) + 1;
       if (passes(data, "kinds")) {
         kinds[data.kindKey] = (kinds[data.kindKey] || 0) + 1;
-        if (["silent", "offline"].includes(data.stateKey)) bad[data.kindKey] = (bad[data.kindKey] || 0) + 1;
+        if (["silent", "offline", "untrue"].includes(data.stateKey)) bad[data.kindKey] = (bad[data.kindKey] || 0) + 1;
       }
     });
     IOC.text(document.getElementById("device-count"), shown === total ? t("{n} devices", { n: IOC.number(total) }) : t("{shown} of {total} devices", { shown: IOC.number(shown), total: IOC.number(total) }));

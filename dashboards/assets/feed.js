@@ -10,7 +10,7 @@
   const IOC = (window.IOC = window.IOC || {});
   // Looked at four times a second, so that a dead feed is on the screen within three seconds.
   const LATE_S = 2.5, FROZEN_S = 10, RELOAD_S = 60;
-  const HEALTH = ["unknown", "online", "late", "silent", "offline", "maintenance", "retired"];
+  const HEALTH = ["unknown", "online", "late", "silent", "offline", "maintenance", "retired", "untrue"];
 
   // --- words and figures ---------------------------------------------------------------------------------------------
   const words = (IOC.words = JSON.parse(document.getElementById("ioc-words").textContent));
@@ -82,6 +82,11 @@
   IOC.paceOf = (at, measure) => Math.max(city.period[at] || 0, IOC.words.measures[measure] ? IOC.words.measures[measure].period : 60);
   IOC.health = (at) => HEALTH[city.health[at]] || "unknown";
   IOC.device = (id) => city.number.get(id);
+  /** Why the picture of a camera cannot be trusted, in words; "" where it can. */
+  IOC.untrue = function (camera) {
+    const at = IOC.device(camera);
+    return at !== undefined && city.kind[at] === "camera" && city.value[at] ? IOC.reading("pictureState", city.value[at]).figure : "";
+  };
 
   const alarmOf = (r) => ({ id: r[0], incident: r[1], rule: r[2], device: r[3], measure: r[4], ward: r[5], cause: r[6], priority: r[7],
     state: r[8], value: r[9], limit: r[10], opened: r[11], by: r[12] });

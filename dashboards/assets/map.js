@@ -182,7 +182,7 @@
     if (look === 1) { pen.fillStyle = c.calm; pen.fill(path, "evenodd"); return; }
     if (look === 2) { pen.fillStyle = c.calm; pen.globalAlpha = .5; pen.fill(path, "evenodd"); pen.globalAlpha = 1; return; }
     pen.lineWidth = Math.min(.5, 1.3 / r);
-    pen.strokeStyle = look === 3 || look === 4 ? c.fault : c.faint;
+    pen.strokeStyle = look === 3 || look === 4 || look === 7 ? c.fault : c.faint;
     pen.fillStyle = c.ward;
     pen.fill(path, "evenodd");
     if (look === 4) pen.globalAlpha = .6;

@@ -37,6 +37,7 @@ def _tile() -> html.Figure:
                 ]
             ),
             html.Span("", className="camera-recorded", hidden=True),
+            html.Strong("", className="camera-untrue"),
         ],
         className="camera",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import quote
 
@@ -17,12 +17,12 @@ from dashboards.components.device_table import kind_name
 from dashboards.components.incident_rows import ward_name
 from dashboards.components.priority import prio
 from dashboards.components.quarantine_overview import reason_name
-from dashboards.components.strip import heard_strip, state_strip
+from dashboards.components.strip import heard_strip, picture_strip, state_strip
 from dashboards.detail_words import detail_in_words
 from dashboards.device_records import STRIP, STRIP_BUCKET, DeviceFile, Relative
 from dashboards.when import figure, moment, number, since, span
 from ioc.alarms.machine import STATE_LABELS
-from ioc.catalog import KINDS, MEASURES
+from ioc.catalog import KINDS, MEASURES, PICTURE_STATES
 from ioc.i18n import Translator
 from ioc.model import Quality, Rejected
 
@@ -87,6 +87,11 @@ def panel_facts(file: DeviceFile, health: Health, last_word: datetime | None, wo
     for name, share in (("24 h", "day"), ("7 d", "week"), ("30 d", "month")):
         value = getattr(shares, share) if shares is not None else None
         cells.append((name, [f"{number(value * 100, 1, words)} %" if value is not None else "–"]))
+    if file.camera is not None:
+        trusted = file.camera.uptime
+        for name, share in (("Picture good, 24 h", "day"), ("Picture good, 30 d", "month")):
+            value = getattr(trusted, share) if trusted is not None else None
+            cells.append((name, [f"{number(value * 100, 1, words)} %" if value is not None else "–"]))
     return html.Dl(
         [html.Div([html.Dt(words(name)), html.Dd(parts)], className="fact") for name, parts in cells], className="facts"
     )
@@ -138,6 +143,11 @@ def strips(file: DeviceFile, now: datetime, words: Translator) -> html.Div:
             state_strip(file.states, begin, now, words),
             html.Span(words("Data")),
             heard_strip(file.heard, begin, now, STRIP_BUCKET, words),
+            *(
+                (html.Span(words("Picture")), picture_strip(file.camera.conditions, begin, now, words))
+                if file.camera is not None
+                else ()
+            ),
             html.Span(""),
             html.Div([html.Span(words("24 h ago")), html.Span(words("now"))], className="strip-scale"),
         ],
@@ -199,12 +209,15 @@ def relatives(file: DeviceFile, words: Translator) -> list[Component]:
     return parts
 
 
-def camera_picture(file: DeviceFile, shows: bool, words: Translator) -> Component | None:
+def camera_picture(file: DeviceFile, shows: bool, now: datetime, words: Translator) -> Component | None:
     """What a camera shows now; `assets/devices.js` keeps it fresh and takes it away when there is none."""
     if file.device.kind != "camera":
         return None
     footage = str(file.device.attrs.get("footage") or "")
-    return html.Figure(
+    assert file.camera is not None
+    lost = file.camera.uptime.lost if file.camera.uptime is not None else {}
+    labels = dict(zip(PICTURE_STATES, MEASURES["pictureState"].state_labels, strict=True))
+    figure = html.Figure(
         [
             html.Img(alt=file.device.name, **data(camera=file.device.id, frames="1" if shows else "")),
             html.Div(words("No picture"), className="no-picture"),
@@ -216,6 +229,42 @@ def camera_picture(file: DeviceFile, shows: bool, words: Translator) -> Componen
             ),
         ],
         className="near-camera",
+    )
+    return html.Div(
+        [
+            figure,
+            html.Div(
+                [
+                    html.Span(
+                        [words("View known, last"), " ", moment(file.camera.view, now)]
+                        if file.camera.view is not None
+                        else words("Its view is being learnt"),
+                        className="muted",
+                    ),
+                    html.Button(
+                        words("This is the new view"),
+                        type="button",
+                        className="button",
+                        title=words("It was turned on purpose: learn anew what it shows"),
+                        **data(view=file.device.id),
+                    ),
+                ],
+                className="camera-view",
+            ),
+            html.P(
+                [
+                    words("Lost in 30 days"),
+                    ": ",
+                    "; ".join(
+                        f"{labels[state].in_language(words.language)} {span(timedelta(seconds=seconds), words)}"
+                        for state, seconds in lost.items()
+                        if state in labels
+                    ),
+                ],
+                className="muted camera-lost",
+                hidden=not lost,
+            ),
+        ]
     )
 
 

@@ -10,6 +10,8 @@ from dash import html
 
 from dashboards.components.evidence_view import STATE_WORDS
 from dashboards.when import clock
+from ioc.catalog import MEASURES, PICTURE_STATES
+from ioc.db.camera_truth import Condition
 from ioc.i18n import Translator
 from ioc.model import DeviceState
 
@@ -42,11 +44,35 @@ def heard_strip(
     return html.Div(parts, className="strip", role="img", **_label(words("Data, last 24 h")))
 
 
+def picture_strip(found: Sequence[Condition], since: datetime, until: datetime, words: Translator) -> html.Div:
+    """One bar: what was the matter with a camera's picture; where nobody watched nothing is known."""
+    whole = until - since
+    parts: list[html.Span] = []
+    known = since
+    for one in found:
+        begin, end = max(one.began, since), min(one.ended, until)
+        if begin > known:
+            parts.append(_stretch("unknown", known, begin, whole, words("not watched")))
+        if end > begin:
+            label = MEASURES["pictureState"].state_labels[PICTURE_STATES.index(one.condition)]
+            look = "online" if one.condition == "ok" else "offline"
+            parts.append(_stretch(look, begin, end, whole, label.in_language(words.language)))
+        known = max(known, end)
+    if known < until:
+        parts.append(_stretch("unknown", known, until, whole, words("not watched")))
+    return html.Div(parts, className="strip", role="img", **_label(words("Picture, last 24 h")))
+
+
 def _part(state: str, begin: datetime, end: datetime, whole: timedelta, reason: str, words: Translator) -> html.Span:
     label = STATE_WORDS[state].in_language(words.language)
-    title = f"{clock(begin, end)} – {clock(end, end)} · {label}" + (f" · {reason}" if reason else "")
+    return _stretch(state, begin, end, whole, label + (f" · {reason}" if reason else ""))
+
+
+def _stretch(look: str, begin: datetime, end: datetime, whole: timedelta, text: str) -> html.Span:
     return html.Span(
-        className=f"part s-{state}", title=title, style={"flexGrow": round((end - begin) / whole * 10000) or 1}
+        className=f"part s-{look}",
+        title=f"{clock(begin, end)} – {clock(end, end)} · {text}",
+        style={"flexGrow": round((end - begin) / whole * 10000) or 1},
     )
 
 

@@ -24,7 +24,7 @@ from dashboards.device_records import DeviceFile, availability_of_all, device_fi
 from dashboards.evidence import shows_picture
 from dashboards.room import room
 from dashboards.screen import rem
-from ioc.catalog import KINDS, MEASURES
+from ioc.catalog import FINDINGS, KINDS, MEASURES
 from ioc.db.readings import history
 from ioc.errors import StorageError
 from ioc.i18n import Translator
@@ -141,8 +141,10 @@ async def show_device(chosen: str, measure: str, changed: int) -> tuple[Any, ...
     health = room().feed.city.health_of(key, time.time())
     if file.device.status == "retired":
         health = Health.RETIRED
-    heard = [reading.received for reading in file.latest] + ([file.device.last_seen] if file.device.last_seen else [])
-    picture = panel.camera_picture(file, shows_picture(room().feed.city, key, time.time()), words)
+    heard = [reading.received for reading in file.latest if reading.measure not in FINDINGS] + (
+        [file.device.last_seen] if file.device.last_seen else []
+    )
+    picture = panel.camera_picture(file, shows_picture(room().feed.city, key, time.time()), now, words)
     return (
         "shown",
         panel.panel_head(file, health, _address(key), words),
