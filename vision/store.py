@@ -63,9 +63,9 @@ def write_scenes(connection: Connection, scenes: Sequence[Scene], also: Also | N
     """
     cameras = sorted({scene.camera for scene in scenes})
     with translated():
-        on = edition(connection)
+        on = edition(connection) if also is not None else None
     with translated(), connection.transaction():
-        watermark = begin_writing(connection, on)
+        watermark = begin_writing(connection, on) if on is not None else None
         seen: dict[str, datetime] = dict(connection.execute(_SEEN, (cameras,)).fetchall())
         if len(seen) < len(cameras):
             connection.execute(_FIRST, ([camera for camera in cameras if camera not in seen],))
@@ -76,7 +76,7 @@ def write_scenes(connection: Connection, scenes: Sequence[Scene], also: Also | N
             connection.execute(_NOW_SEEN, (list(newest), list(newest.values())))
             store(connection, DETECTION, [one for scene in fresh for one in scene.detections])
             connection.execute(_ADD_COUNTS.format(stage(connection, CAMERA_COUNT, count_by_minute(fresh))))
-        if fresh and also is not None:
+        if fresh and also is not None and watermark is not None:
             readings = also(connection, fresh, seen)
             store_readings(connection, readings, watermark, newest_of(readings))
     return fresh

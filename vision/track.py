@@ -60,7 +60,7 @@ class Tracks(NamedTuple):
         feet: (n, 2) the middle of the box's lower side, where the object stands, in fractions of the picture.
         velocity: (n, 2) of the centre, in heights of the picture a second.
         sure: whether it was looked at often enough to be an object.
-        ended: numbers of objects that will not be seen again.
+        ended: numbers that will not be seen again.
     """
 
     ids: Ints
@@ -115,7 +115,7 @@ class Tracker:
         self._time = time
         ended: list[int] = []
         if gap > LONGEST_GAP_S:
-            ended += self._ids[self._looks >= LOOKS].tolist()
+            ended += self._ids.tolist()
             self._keep(np.zeros(len(self._ids), dtype=np.bool_))
             gap = 0.0
         # The rate is that of the last frames, and a lost frame alone does not halve it.
@@ -184,14 +184,14 @@ class Tracker:
         return np.array(pairs.made, dtype=np.int64).reshape(-1, 2)
 
     def _end(self, time: float) -> list[int]:
-        """End the tracks that were not seen for too long; returns those that were objects."""
+        """End the tracks that were not seen for too long; returns their numbers."""
         unseen = time - self._seen
         speed = np.hypot(self._mean[:, 1, 0], self._mean[:, 1, 1])
         still = (speed < STILL * self._mean[:, 0, 3]) & (self._looks > LOOKS)
         patience = np.maximum(np.where(still, STILL_PATIENCE_S, PATIENCE_S), FRAMES * self._interval)
         known = self._looks >= LOOKS
         stays = np.where(known, unseen <= patience, unseen == 0)
-        gone: list[int] = self._ids[~stays & known].tolist()
+        gone: list[int] = self._ids[~stays].tolist()
         self._keep(stays)
         return gone
 

@@ -343,7 +343,7 @@ class Worker:
         outcomes = [looked.outcome for looked in batch if looked.outcome is not None]
         findings = Findings(outcomes)
         try:
-            fresh = self._store.write(scenes, findings)
+            fresh = self._store.write(scenes, findings if outcomes else None)
         except StorageError:
             self._watchers.lost(outcomes)
             self._watch_store()

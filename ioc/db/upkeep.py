@@ -96,6 +96,7 @@ def retain(connection: Connection, settings: Settings, now: datetime) -> int:
         "reading": settings.retention_readings_days,
         "device_state": settings.retention_readings_days,
         "event": settings.retention_readings_days,
+        "camera_flow": settings.retention_readings_days,
         "detection": settings.retention_detections_days,
         "quarantine": settings.retention_quarantine_days,
         "quarantine_hour": settings.retention_quarantine_days,

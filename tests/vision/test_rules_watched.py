@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import timedelta
 from itertools import pairwise
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -166,3 +168,32 @@ def test_a_frame_that_is_not_newer_follows_nothing() -> None:
     assert watch.look(scene(1.0, []), ASPECT) is not None
     assert watch.look(scene(1.0, []), ASPECT) is None
     assert watch.look(scene(0.5, []), ASPECT) is None
+
+
+def test_who_went_is_forgotten() -> None:
+    """Thousands of flickers and passers-by leave nothing behind: what is remembered is of those who are there."""
+    dice = np.random.default_rng(2)
+    watch = watch_by(*ALL)
+    for tick in range(3000):
+        labels = [label for label in ("car", "person", "motorbike") if dice.random() > 0.4]
+        flickers = [Actor(straight(*dice.uniform(0.1, 0.9, 2)), label, 0.08) for label in labels]
+        watch.look(scene(tick / 10, flickers), ASPECT)
+    watch.look(scene(305.0, []), ASPECT)
+    watch.look(scene(314.0, []), ASPECT)
+    watch.look(scene(323.0, []), ASPECT)
+    assert max(remembered(watch).values()) <= len(ALL)
+
+
+def remembered(of: object, name: str = "", seen: set[int] | None = None) -> dict[str, int]:
+    """Sizes of the containers of an object and of the objects in it, by path."""
+    seen = set() if seen is None else seen
+    if id(of) in seen:
+        return {}
+    seen.add(id(of))
+    found: dict[str, int] = {}
+    if isinstance(of, dict | set | deque | list):
+        found[name] = len(of)
+    inner = of.values() if isinstance(of, dict) else vars(of).values() if hasattr(of, "__dict__") else ()
+    for number, one in enumerate(inner):
+        found |= remembered(one, f"{name}.{type(one).__name__}{number}", seen)
+    return found

@@ -113,10 +113,10 @@ def test_what_is_unsure_carries_on_and_never_begins() -> None:
 
 
 def test_a_flicker_is_no_object() -> None:
-    """Seen once, it has a number, is not sure, and does not end: it never was."""
+    """Seen once, it has a number, is not sure, and ends at once."""
     looks = run(make_tracker(), [(0.0, [box(0.5, 0.5)]), (0.1, []), (0.2, []), (9.0, [])])
     assert [look.sure.tolist() for look in looks] == [[False], [], [], []]
-    assert [look.ended for look in looks] == [()] * 4
+    assert [look.ended for look in looks] == [(), (1,), (), ()]
 
 
 def moving(tick: int) -> list[float]:
