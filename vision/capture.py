@@ -10,11 +10,12 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Final, cast
 
-from ioc.errors import SourceError
+from ioc.errors import LiveError, SourceError
+from ioc.live import Live
 from ioc.mqtt import Contact
 from ioc.service import LogOnce, Service, backoff, run
 from ioc.settings import Settings
@@ -30,6 +31,8 @@ FIRST_PAUSE_S: Final = 1.0
 MOST_PAUSE_S: Final = 60.0
 _STILLS: Final = (".jpg", ".jpeg")
 _WINDOW_S: Final = 10.0
+#: How often the pages are told of reconnections.
+_TELL_S: Final = 2.0
 
 Frames = AsyncIterator[tuple[int, bytes]]
 
@@ -40,6 +43,7 @@ class Camera:
     def __init__(self, camera: str, source: str, service: Service, allow: list[Network], contact: Contact) -> None:
         self.camera = camera
         self.online = False
+        self.reconnects = 0
         self.recent: deque[float] = deque(maxlen=1000)
         self._source = source
         self._why = ""
@@ -65,6 +69,7 @@ class Camera:
                     self._why = str(error)
                     self.voice.say("offline", self._why)
             await asyncio.sleep(next(pauses))
+            self.reconnects += 1
 
     def _took(self, time_ms: int, jpeg: bytes) -> None:
         if self.voice.frame(time_ms, jpeg):
@@ -135,6 +140,8 @@ async def capture(service: Service) -> None:
         service.log.info("idle", why="capture_sources names no camera, which is normal where cameras speak MQTT")
     allow = networks(settings.capture_allow)
     cameras: list[Camera] = []
+    live = Live(settings.require("redis_url"))
+    tell = 0.0
     try:
         if settings.capture_sources:
             contact = Contact.of(settings)
@@ -146,12 +153,22 @@ async def capture(service: Service) -> None:
             tasks = [group.create_task(one.follow(), name=one.camera) for one in cameras]
             while not service.stopping.is_set():
                 _report(service, cameras)
+                if time.monotonic() >= tell:
+                    tell = time.monotonic() + _TELL_S
+                    await asyncio.to_thread(_tell, live, {one.camera: one.reconnects for one in cameras})
                 await asyncio.sleep(0.25)
             for task in tasks:
                 task.cancel()
     finally:
         for one in cameras:
             one.voice.close("capture stopped")
+        live.close()
+
+
+def _tell(live: Live, reconnects: dict[str, int]) -> None:
+    """Tell the pages; with Redis away there is nobody to tell, as the heartbeat says already."""
+    with suppress(LiveError):
+        live.put_reconnects(reconnects)
 
 
 def figures(cameras: list[Camera]) -> dict[str, float]:

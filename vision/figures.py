@@ -73,7 +73,7 @@ class Figures:
     """Rates and percentiles over the last ten seconds, of the worker and of each camera; for threads.
 
     Attributes:
-        rules_off: by camera, the ids of its rules that are not run, each with the reason; whoever runs rules replaces them.
+        rules_off: by camera, the ids of its rules that are not run, each with the frames a second that are too few for it.
     """
 
     def __init__(self, engine: str, weights: str, worker: str) -> None:
@@ -213,7 +213,9 @@ class Figures:
         return self._cameras[camera]
 
     def _trim(self, now: float) -> None:
-        self._cameras = {name: one for name, one in self._cameras.items() if now - one.touched < FORGET_S}
+        for name in [name for name, one in self._cameras.items() if now - one.touched >= FORGET_S]:
+            del self._cameras[name]
+            self.rules_off.pop(name, None)
         for one in self._cameras.values():
             one.trim(now)
 

@@ -278,6 +278,10 @@ class Worker:
                 frame = fetched.frame
                 scene = make_scene(frame.camera, frame.time, boxes, detector.classes, height, width)
                 outcome = self._watchers.look(scene, width / height)
+                watched = outcome.watched if outcome is not None else None
+                self.figures.rules_off[frame.camera] = (
+                    {str(rule): f"{watched.fps:.1f}/s" for rule in watched.resting} if watched is not None else {}
+                )
                 event = time.monotonic()
                 batch.append(Looked(notice, fetched, scene, outcome, picked, inferred, event, inferred - decoded))
         self._drop(drops)

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from ioc.errors import SourceError
 from ioc.live import Live
+from ioc.model import CameraFigures
 from ioc.topics import parse
 from tests.fix_stack import BrokerServer
 from vision import http_source, video_source
@@ -335,7 +337,7 @@ def test_capture_announced_camera_keeps_its_announcement(
 
 
 def test_capture_bad_sources_are_offline_with_their_reason_and_no_secret(
-    start: Callable[..., subprocess.Popen[bytes]], broker: BrokerServer, topic: str, camera_server: str, clip: Path
+    start: Callable[..., subprocess.Popen[bytes]], broker: BrokerServer, live: Live, topic: str, camera_server: str
 ) -> None:
     """A forbidden host, an unreachable one and a good one: each is judged alone, and no password is shown anywhere."""
     names = {what: f"{topic}-{what}" for what in ("forbidden", "broken", "good")}
@@ -353,6 +355,16 @@ def test_capture_bad_sources_are_offline_with_their_reason_and_no_secret(
     assert "redirect" in ears["broken"].states()[0]["reason"]
     assert ears["good"].states()[0]["state"] == "online"
     assert not ears["forbidden"].of("frame")
+
+    def reconnects(what: str) -> int | None:
+        told = CameraFigures(
+            camera=names[what], time=datetime.now(UTC), worker="w", seen=None, frames_s=0.0, arrived_s=0.0
+        )
+        live.put_camera_figures([told])
+        return live.camera_figures([names[what]])[names[what]].reconnects
+
+    until(lambda: (reconnects("broken") or 0) >= 1)
+    assert reconnects("good") == 0
     process.send_signal(signal.SIGTERM)
     _, log = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
