@@ -8,10 +8,10 @@ SETUP = @$(if $(PYTHON),$(PYTHON) -m ioc.stack.bootstrap,echo "Python 3.11 or la
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check soak bench bench-query shots lock clean
+.PHONY: help setup demo up test check soak bench bench-vision bench-query shots lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-11s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-12s %s\n' "$$name" "$$what"; done
 
 setup: ## install what the demo needs, start nothing
 	$(SETUP) demo
@@ -40,6 +40,10 @@ soak: ## every fault at length, then faults at random under load: make soak SOAK
 bench: ## measure ingest, vision and publish-to-page, each beside its peer
 	$(SETUP) test
 	$(VENV)/python -m tests.bench
+
+bench-vision: ## measure vision alone, beside ultralytics and under overload (some five minutes)
+	$(SETUP) test
+	$(VENV)/python -m tests.bench vision
 
 bench-query: ## build a month of 100 million readings (some 20 GB) once, and time the pages' queries on it
 	$(SETUP) test

@@ -1,13 +1,19 @@
 """From JPEG bytes to stored detections, as a share of what the bare engine does on the same machine in the same minute.
 
+Beside it ultralytics' own `predict` and `track` on the same frames (`vision_peer`), and what becomes of latency, drops and the
+worst camera when more comes than can be looked at.
+
 Engine only: the compiled network with its queue full of ready tensors; nothing is decoded, scaled, suppressed or stored.
 The path: JPEG frames of 24 cameras into Redis, a worker process as in the field, counted by what TimescaleDB holds. The two
 take turns, so that other work on the machine hits both alike. CPU time a frame is that of the processes themselves, and says
 what the path costs where no core is idle. Latency is from a frame's arrival in Redis to the commit, at 70 % of the path's rate.
+
+    python -m tests.bench vision    about five minutes
 """
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import subprocess
@@ -15,10 +21,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Self
 
 import cv2
 import numpy as np
@@ -44,7 +53,9 @@ ENGINE_S = 3.0
 PATH_S = 5.0
 WARM_S = 2.0
 LATENCY_S = 15.0
-LOAD = 0.7
+PEER_S = 5.0
+#: Multiples of the path's own rate. 0.7 is what a machine is sized for.
+LOADS = (0.7, 1.0, 3.0, 10.0)
 
 
 def main() -> dict[str, float]:
@@ -55,8 +66,13 @@ def main() -> dict[str, float]:
         load(settings.vision_weights or OWN_WEIGHTS, (".xml", ".bin")), confidence=0.25, threads=threads
     )
     pictures = make_pictures()
-    with service() as (environment, worker), closing(Live(environment["IOC_REDIS_URL"])) as live:
+    with (
+        service() as (environment, worker),
+        closing(Live(environment["IOC_REDIS_URL"])) as live,
+        peer(pictures, threads) as ask,
+    ):
         engine, engine_cpu, path, path_cpu = [], [], [], []
+        peers: dict[str, list[float]] = {"predict": [], "track": []}
         bare(detector, 1.0)
         for _ in range(RUNS):
             used = time.process_time()
@@ -69,12 +85,11 @@ def main() -> dict[str, float]:
                 path.append(stored_rate(environment, PATH_S))
                 path_cpu.append((cpu_of(worker) - used) / (path[-1] * PATH_S))
             time.sleep(1)
-        rate = LOAD * statistics.median(path)
-        after, since = live.last_id(), datetime.now(UTC)
-        with feeding(live, pictures, rate) as fed:
-            time.sleep(LATENCY_S)
-        time.sleep(2)
-        latencies = sorted(scene.latency_ms for scene in scenes(live, after) if scene.time >= since)
+            for how, rates in peers.items():
+                if ask is not None:
+                    rates.append(ask(how))
+        rate = statistics.median(path)
+        loads = {times: Load.of(live, pictures, times * rate) for times in LOADS}
     detector.close()
     result = {
         "threads": float(threads),
@@ -85,11 +100,10 @@ def main() -> dict[str, float]:
         "share_most": max(p / e for p, e in zip(path, engine, strict=True)),
         "engine_cpu_ms": 1000 * statistics.median(engine_cpu),
         "path_cpu_ms": 1000 * statistics.median(path_cpu),
-        "latency_load": LOAD,
-        "latency_p50_ms": statistics.median(latencies),
-        "latency_p95_ms": latencies[int(0.95 * (len(latencies) - 1))],
-        "latency_seen": len(latencies) / len(fed),
+        **{f"ultralytics_{how}_frames_s": statistics.median(rates) for how, rates in peers.items() if rates},
     }
+    for times, loaded in loads.items():
+        result |= {f"load_{times:g}_{name}": value for name, value in loaded.figures().items()}
     _show(result)
     return result
 
@@ -210,6 +224,81 @@ def scenes(live: Live, after: str) -> Iterator[SceneSeen]:
         yield from (change for _, change in changes if isinstance(change, SceneSeen))
 
 
+class Load:
+    """What became of frames that came at so many a second."""
+
+    def __init__(self, offered: int, seconds: float, seen: list[SceneSeen]) -> None:
+        self.offered_s = offered / seconds
+        self.seen_s = len(seen) / seconds
+        self.latencies = sorted(scene.latency_ms for scene in seen) or [math.nan]
+        by_camera = Counter(scene.camera for scene in seen)
+        self.worst = min(by_camera[f"bench-{number}"] for number in range(CAMERAS)) * CAMERAS / max(1, len(seen))
+
+    @classmethod
+    def of(cls, live: Live, pictures: list[bytes], per_s: float) -> Self:
+        """Feed for a while and collect what was looked at meanwhile."""
+        seen: list[SceneSeen] = []
+        since = datetime.now(UTC)
+        after, began = live.last_id(), time.monotonic()
+        with feeding(live, pictures, per_s) as fed:
+            while time.monotonic() < began + LATENCY_S:
+                # Followed while it runs: the stream keeps a few thousand changes only.
+                changes = live.changes(after, block_ms=100, count=2000)
+                after = changes[-1][0] if changes else after
+                seen += [change for _, change in changes if isinstance(change, SceneSeen)]
+        seconds = time.monotonic() - began
+        time.sleep(2)
+        seen += scenes(live, after)
+        return cls(len(fed), seconds, [scene for scene in seen if scene.time >= since])
+
+    def figures(self) -> dict[str, float]:
+        """By name."""
+        return {
+            "offered_s": self.offered_s,
+            "seen_s": self.seen_s,
+            "dropped": max(0.0, 1 - self.seen_s / self.offered_s),
+            "p50_ms": statistics.median(self.latencies),
+            "p95_ms": self.latencies[int(0.95 * (len(self.latencies) - 1))],
+            "worst_camera": self.worst,
+        }
+
+
+@contextmanager
+def peer(pictures: list[bytes], threads: int) -> Iterator[Callable[[str], float] | None]:
+    """Ultralytics in a process of its own, asked for frames a second by `predict` or `track`; None without it."""
+    if find_spec("ultralytics") is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="ioc-bench-") as folder:
+        for number, jpeg in enumerate(pictures):
+            (Path(folder) / f"{number:02}.jpg").write_bytes(jpeg)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.vision_peer", folder, str(threads), str(PEER_S)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        answers, questions = process.stdout, process.stdin
+
+        def ask(how: str) -> float:
+            questions.write(f"{how}\n")
+            questions.flush()
+            return float(answers.readline())
+
+        try:
+            # Loading takes seconds of both cores: it is waited for.
+            if answers.readline() != "ready\n":
+                raise SystemExit("ultralytics did not start")
+            yield ask
+        finally:
+            process.kill()
+            process.wait()
+            questions.close()
+            answers.close()
+
+
 def _show(result: dict[str, float]) -> None:
     table = Table(
         title=f"JPEG → stored detections, OpenVINO on {result['threads']:.0f} thread(s), medians of {RUNS} runs"
@@ -222,9 +311,31 @@ def _show(result: dict[str, float]) -> None:
     table.add_row("share of engine only (budget: 80 %)", f"{result['share']:.0%} ({spread})")
     table.add_row("CPU a frame, engine only, ms", f"{result['engine_cpu_ms']:.1f}")
     table.add_row("CPU a frame, whole worker, ms", f"{result['path_cpu_ms']:.1f}")
-    table.add_row(f"arrival → commit at {LOAD:.0%} load, p50 ms", f"{result['latency_p50_ms']:.0f}")
-    table.add_row(f"arrival → commit at {LOAD:.0%} load, p95 ms", f"{result['latency_p95_ms']:.0f}")
-    table.add_row("frames looked at under that load", f"{result['latency_seen']:.1%}")
+    for how in ("predict", "track"):
+        told = result.get(f"ultralytics_{how}_frames_s")
+        table.add_row(
+            f"ultralytics {how}, JPEG bytes in, nothing stored, frames/s",
+            "not installed" if told is None else f"{told:.1f}",
+        )
+    Console().print(table)
+    table = Table(title=f"Load, as multiples of the stored frames/s; {CAMERAS} cameras, {LATENCY_S:.0f} s each")
+    for heading in ("load", "offered/s", "looked at/s", "dropped", "p50 ms", "p95 ms", "worst camera's share"):
+        table.add_column(heading, justify="right")
+    for times in LOADS:
+        told = {
+            key.removeprefix(f"load_{times:g}_"): value
+            for key, value in result.items()
+            if key.startswith(f"load_{times:g}_")
+        }
+        table.add_row(
+            f"{times:g}×",
+            f"{told['offered_s']:.0f}",
+            f"{told['seen_s']:.1f}",
+            f"{told['dropped']:.0%}",
+            f"{told['p50_ms']:.0f}",
+            f"{told['p95_ms']:.0f}",
+            f"{told['worst_camera']:.0%}",
+        )
     Console().print(table)
 
 

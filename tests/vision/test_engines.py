@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -164,3 +165,30 @@ def test_open_detector_without_a_gpu_never_imports_torch(weights: Path) -> None:
     )
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert answer.stdout.split() == ["openvino", "False", "False"]
+
+
+def test_openvino_has_several_requests_in_flight(weights: Path, street: bytes) -> None:
+    """With two threads two pictures are inferred side by side, also those of one call: the queue is asynchronous."""
+    opened = OpenVino(load(weights, (".xml", ".bin")), confidence=0.4, threads=2)
+    assert opened.batch >= 2
+    image = decode_jpeg(street, opened.input_size)
+    opened.detect([image])
+    running, answered = threading.Event(), threading.Event()
+    most = 0
+
+    def watch() -> None:
+        nonlocal most
+        running.set()
+        while not answered.is_set():
+            most = max(most, opened.batch - opened._running._value)
+            time.sleep(0.0005)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    running.wait(60)
+    assert len(opened.detect([image] * 12)) == 12
+    answered.set()
+    watcher.join()
+    assert most == opened.batch
+    assert opened._running._value == opened.batch
+    opened.close()
