@@ -63,7 +63,7 @@
     IOC.text(parts.counts, age !== "gone" && scene && state !== "unwatched" ? IOC.camera.counts(scene.counts) : "");
     const taken = Number(view.dataset.taken || 0) || one.newest;
     IOC.text(parts.age, taken ? IOC.since(IOC.now() - taken) : "");
-    const name = IOC.camera.stateName(state, at);
+    const name = IOC.camera.stateName(state, id);
     if (parts.marks !== name) {
       parts.marks = name;
       parts.state.replaceChildren(IOC.el("i", `health h-${IOC.camera.MARKS[state]}`), name);

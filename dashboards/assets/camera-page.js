@@ -20,6 +20,8 @@
 
   /** The picture is renewed when vision has looked at a newer one; where nobody looks, now and then. */
   function look() {
+    // What the server has just put in must not stand without its age until the next second.
+    if (root) IOC.desk.count(root);
     if (!root || document.hidden || !id || at() === undefined || IOC.silence() > 3 || redis()) return;
     const scene = IOC.city.scenes.get(id), period = IOC.periodOf(at());
     const fresh = scene && IOC.ageOf(scene.time, period) !== "gone";
@@ -47,7 +49,7 @@
   }
   let marks = "";
   function now(number, state, taken) {
-    const box = root.querySelector("#camera-now"), alarms = IOC.camera.alarmsOf(id), name = IOC.camera.stateName(state, number), key = JSON.stringify([name, alarms.map((alarm) => [alarm.id, alarm.state])]);
+    const box = root.querySelector("#camera-now"), alarms = IOC.camera.alarmsOf(id), name = IOC.camera.stateName(state, id), key = JSON.stringify([name, alarms.map((alarm) => [alarm.id, alarm.state])]);
     if (key !== marks) {
       marks = key;
       const line = IOC.el("div", "now-state"), list = IOC.el("div", "now-alarms");
@@ -63,7 +65,7 @@
     IOC.text(box.querySelector(".now-age"), taken ? t("{age} ago", { age: IOC.desk.span(IOC.now() - taken) }) : "");
   }
   function inView(counts) {
-    const list = root.querySelector("#camera-view");
+    const list = root.querySelector("#camera-inside");
     const seen = Object.keys(IOC.words.classes).map((label) => [label, counts ? counts[label] || 0 : null]);
     list.replaceChildren(...seen.map(([label, count]) => {
       const row = IOC.el("li", count ? "" : "none"), mark = IOC.el("i", "class-mark");

@@ -3,15 +3,13 @@
   "use strict";
   const IOC = (window.IOC = window.IOC || {});
   const AT_ONCE = 6;
-  /** The measure that says whether a picture can be trusted; its state 0 is that it can. */
-  const FINDING = "pictureState";
   let asking = 0;
   const camera = (IOC.camera = IOC.camera || {});
 
   /** Worst first. */
   camera.STATES = ["fault", "offline", "silent", "late", "unwatched", "unknown", "live", "maintenance"];
-  camera.MARKS = { fault: "degraded", offline: "offline", silent: "silent", late: "late", unwatched: "late", unknown: "unknown", live: "online", maintenance: "maintenance" };
-  camera.stateName = (state, at) => (state === "fault" && at !== undefined && camera.faultOf(at)) || IOC.t(`camera:${state}`);
+  camera.MARKS = { fault: "untrue", offline: "offline", silent: "silent", late: "late", unwatched: "late", unknown: "unknown", live: "online", maintenance: "maintenance" };
+  camera.stateName = (state, id) => (state === "fault" && id && IOC.untrue(id)) || IOC.t(`camera:${state}`);
 
   /** When the newest picture of a camera was taken that is known of; 0 = none. `frame` is the server's word of frames nobody looked at. */
   camera.newest = (id, frame) => Math.max(IOC.city.scenes.get(id)?.time || 0, frame || 0);
@@ -25,19 +23,10 @@
     if (!newest) return health === "unknown" ? "unknown" : "silent";
     const age = IOC.ageOf(newest, period);
     if (age === "gone") return "silent";
-    if (camera.faultOf(at)) return "fault";
+    if (IOC.untrue(id)) return "fault";
     if (age === "late") return "late";
     return IOC.ageOf(city.scenes.get(id)?.time || 0, period) === "gone" ? "unwatched" : "live";
   };
-  /** Why a camera's picture is not what it seems: what vision finds of it, else the alarm of that; "" = nothing is known against it. */
-  camera.faultOf = function (at) {
-    const city = IOC.city, row = IOC.words.measures[FINDING], value = city.value[at];
-    const found = row && IOC.words.kinds.camera.headline === FINDING && value && IOC.ageOf(city.time[at], IOC.paceOf(at, FINDING)) !== "gone";
-    if (found) return row.states[value] || String(value);
-    const alarm = camera.alarmsOf(city.id[at]).find((one) => one.measure === FINDING);
-    return alarm ? IOC.words.rules[alarm.rule] || alarm.rule : "";
-  };
-
   /** The alarms of a camera that are alive, those that ask for somebody first. */
   camera.alarmsOf = (id) => byCamera().get(id) || [];
   let known = null, sorted = new Map();

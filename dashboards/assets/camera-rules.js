@@ -43,13 +43,18 @@
     group.append(element("path", { d }, "rule-grip"));
     return group;
   }
+  function named(tag, rule) {
+    const made = IOC.el(tag);
+    made.append(...(rule.priority ? [IOC.prio(rule.priority)] : []), rule.name);
+    return made;
+  }
   /** The name of a rule, and what it says, beside its uppermost point. */
   function label(rule) {
     const [x, y] = rule.points.reduce((best, point) => (point[1] < best[1] ? point : best)), made = IOC.el("div", "rule-label"), under = y < 0.09;
     made.classList.toggle("here", hovered === rule.id);
     made.classList.toggle("off", Boolean(rule.off));
     if (rule.priority) made.classList.add("found", `p${rule.priority}`);
-    made.append(IOC.el("b", "", rule.name), ...(rule.value ? [IOC.el("span", "", rule.value)] : []));
+    made.append(named("b", rule), ...(rule.value ? [IOC.el("span", "", rule.value)] : []));
     made.style.left = `${(x * 100).toFixed(2)}%`;
     made.style.top = `${(y * 100).toFixed(2)}%`;
     made.dataset.side = `${x > 0.7 ? "left" : "right"} ${under ? "under" : "over"}`;
@@ -482,7 +487,7 @@
       const row = IOC.el("button", `rule-row${rule.off ? " off" : ""}${rule.priority ? ` found p${rule.priority}` : ""}`), words = IOC.el("span", "rule-words");
       row.type = "button";
       row.dataset.edit = rule.id;
-      words.append(IOC.el("strong", "", rule.name), IOC.el("span", "muted", kindOf(rule).label), ...(rule.value ? [IOC.el("span", "rule-value", rule.value)] : []));
+      words.append(named("strong", rule), IOC.el("span", "muted", kindOf(rule).label), ...(rule.value ? [IOC.el("span", "rule-value", rule.value)] : []));
       const run = rule.off ? IOC.el("span", "rule-off", t("not run: {why}", { why: rule.off })) : IOC.el("span", "rule-on muted", t("runs"));
       row.append(symbol(kindOf(rule).shape), words, run);
       if (rule.by) row.title = `${rule.by}, ${rule.at}`;

@@ -241,6 +241,7 @@ def camera_picture(file: DeviceFile, shows: bool, now: datetime, words: Translat
                         else words("Its view is being learnt"),
                         className="muted",
                     ),
+                    html.A(words("Camera page"), href=f"/cameras/{quote(file.device.id)}"),
                     html.Button(
                         words("This is the new view"),
                         type="button",

@@ -178,7 +178,7 @@ def _picture(words: Translator) -> html.Section:
                 [
                     html.Div(id="camera-now", className="camera-now"),
                     html.H3(words("In view")),
-                    html.Ul(id="camera-view", className="camera-view"),
+                    html.Ul(id="camera-inside", className="inside"),
                     html.P(id="stage-hint", className="muted stage-hint", **aria(live="polite")),
                 ],
                 className="stage-side",

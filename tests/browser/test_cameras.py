@@ -28,6 +28,8 @@ from ioc.model import (
     DevicesChanged,
     Frame,
     Incident,
+    Reading,
+    ReadingsChanged,
     RulesWatched,
     SceneSeen,
     StageTime,
@@ -232,11 +234,12 @@ def test_tiles_come_worst_first_each_with_its_state(
     for key in (good, lying, jam):
         expect(page.locator(f"[data-camera='{key}'] .camera-live")).to_be_visible()
     live.publish([make_alarm(connection, jam)])
-    live.publish([make_alarm(connection, lying, rule="camera_silent", measure="pictureState", priority=3)])
+    now = datetime.now(UTC)
+    live.publish([ReadingsChanged([Reading(now, lying, "pictureState", 3.0, 0, now)])])
     expect(page.locator(f"a[data-camera='{jam}'] .cam-alarm")).to_contain_text("Ùn tắc")
     expect(page.locator(f"a[data-camera='{jam}']")).to_have_class("cam unseen-2 p2")
     expect(page.locator(f"a[data-camera='{lying}']")).to_have_attribute("data-state", "fault")
-    expect(page.locator(f"a[data-camera='{lying}'] .cam-state")).to_contain_text("Mất camera (im lặng)")
+    expect(page.locator(f"a[data-camera='{lying}'] .cam-state")).to_contain_text("Hình đứng")
     expect(page.locator(f"#cameras-lost a[data-camera='{dark}']")).to_contain_text("ngoại tuyến")
     expect(page.locator(f"a[data-camera='{dark}'] .cam-name")).to_have_text("<b>D mất")
     mine = f":is([data-camera='{good}'], [data-camera='{lying}'], [data-camera='{jam}'])"
@@ -374,7 +377,7 @@ def test_page_shows_picture_figures_counts_and_alarms(
     expect(page.locator("#camera-figures")).to_contain_text("host-77")
     expect(page.locator("#camera-figures")).to_contain_text("190")
     expect(page.locator("#camera-counts .count-bar title")).to_contain_text("4,0" if language == "vi" else "4.0")
-    expect(page.locator("#camera-view li", has_text="Người" if language == "vi" else "Person")).to_contain_text("4")
+    expect(page.locator("#camera-inside li", has_text="Người" if language == "vi" else "Person")).to_contain_text("4")
     expect(page.locator("#camera-head a[href^='/devices?id=']")).to_have_attribute("href", f"/devices?id={key}")
     shown = page.locator("[data-page]").inner_text()
     assert not [part for part in ("camera:", "stage-of:", "drop:", "fault:", "{", "undefined", "NaN") if part in shown]
@@ -646,7 +649,7 @@ def test_rule_that_is_not_run_says_why(page: Page, make_camera: Camera, play: Pl
     expect(page.locator(".rule-row", has_text="Vạch")).to_contain_text("cần 2 hình/giây, đang có 1,0")
     expect(page.locator(".rule-row", has_text="Vùng")).to_contain_text("đang chạy")
     expect(page.locator(".rule-label", has_text="Vùng")).to_contain_text("5 cùng lúc, ở lại 12 giây")
-    expect(page.locator(".rule-label.found.p2")).to_have_text("Cấm dừng2 xe")
+    expect(page.locator(".rule-label.found.p2")).to_have_text("2Cấm dừng2 xe")
     expect(page.locator(f"[data-rule='{stopped.id}']")).to_have_class("rule  found p2")
 
 
