@@ -162,7 +162,7 @@ def test_people_in_a_zone_as_counted_by_eye(people: Film) -> None:
 
 @pytest.mark.parametrize("step", [1, 5, 10])
 def test_parked_vehicles_are_found_at_any_rate(people: Film, step: int) -> None:
-    """A van and a car stand at the upper right all the time: said after 20 s, and never once taken back, at 10, 2 and 1 a second."""
+    """A van and a car stand at the upper right: said after 20 s, and never once taken back, at 10, 2 and 1 a second."""
     corners = ((0.8, 0.05), (1.0, 0.05), (1.0, 0.3), (0.8, 0.3))
     rule = CameraRule(1, "vtest.avi", "stopped", "cổng", corners, (), {"seconds": 20}, 1)
     outcomes, _, _ = count(people, rule, step)
