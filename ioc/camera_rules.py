@@ -25,6 +25,8 @@ NAME_AT_MOST: Final = 200
 POINTS_AT_MOST: Final = 20
 #: A line, or a side of the ground, is at least so long, in fractions of the picture; a zone's area is at least its square.
 SMALLEST: Final = 0.02
+#: Corners of the ground that turn by less lie on one line: twice the area of their triangle.
+_STRAIGHT: Final = 1e-4
 #: Below this rate an object cannot be followed from frame to frame, so nothing that asks where it came from is said.
 FOLLOWED_FPS: Final = 2.0
 
@@ -277,7 +279,8 @@ def _fault_of_shape(shape: Shape, points: tuple[Point, ...]) -> str | None:
         return "crossed"
     if abs(area(points)) < SMALLEST**2:
         return "small"
-    if shape == "quad" and len({_turn(a, b, c) > 0 for (a, b), (_, c) in pairwise([*sides, sides[0]])}) > 1:
+    turns = [_turn(a, b, c) for (a, b), (_, c) in pairwise([*sides, sides[0]])]
+    if shape == "quad" and not (min(turns) > _STRAIGHT or max(turns) < -_STRAIGHT):
         return "convex"
     return None
 

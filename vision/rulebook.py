@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+import structlog
+
 from ioc.camera_rules import CameraRule
 from ioc.db.camera_rules import rules_of
 from ioc.db.pool import Connection, connect
-from ioc.errors import StorageError
+from ioc.errors import FormError, StorageError
 from ioc.service import backoff
 
 #: How often TimescaleDB is asked.
@@ -22,6 +24,8 @@ class Rulebook:
         self._url = url
         self._wanted: set[str] = set()
         self._known: dict[str, tuple[CameraRule, ...]] = {}
+        #: Of a newer version of this program, or written past it.
+        self._refused: set[tuple[int, int]] = set()
         self._new = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._keep_reading, name="rulebook", daemon=True)
@@ -57,6 +61,17 @@ class Rulebook:
     def _read(self, connection: Connection) -> None:
         self._new.clear()
         known: dict[str, list[CameraRule]] = {camera: [] for camera in tuple(self._wanted)}
+        refused = set()
         for rule in rules_of(connection, sorted(known)):
-            known[rule.camera].append(rule)
+            try:
+                rule.check()
+            except FormError as error:
+                refused.add((rule.id, rule.version))
+                if (rule.id, rule.version) not in self._refused:
+                    structlog.get_logger().warning(
+                        "rule is not followed", rule=rule.id, camera=rule.camera, why=str(error)
+                    )
+            else:
+                known[rule.camera].append(rule)
+        self._refused = refused
         self._known = {camera: tuple(rules) for camera, rules in known.items()}

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from ioc.camera_rules import CameraRule
 from ioc.db.audit import AuditEntry, append, entries_of
 from ioc.db.pool import Connection, translated
-from ioc.errors import ActionError, FormError
+from ioc.errors import ActionError, FormError, StorageError
 from ioc.typed import typed_name
 
 #: What the audit log calls what happens to a rule; its subject is the camera.
@@ -135,4 +135,9 @@ def _plain(rule: CameraRule) -> dict[str, Any]:
 
 
 def _rule(row: tuple[Any, ...]) -> CameraRule:
-    return msgspec.convert(dict(zip(_FIELDS, row, strict=True)), CameraRule)
+    try:
+        return msgspec.convert(dict(zip(_FIELDS, row, strict=True)), CameraRule)
+    except msgspec.ValidationError as error:
+        raise StorageError(
+            f"rule {row[0]} of camera {row[1]} is not of our shape: {error}; mend or delete its row"
+        ) from error

@@ -94,6 +94,8 @@ def test_what_cannot_be_followed_is_refused(fields: dict[str, Any], expected: di
         ("ground", ((0.2, 0.2), (0.2, 0.2), (0.8, 0.8), (0.2, 0.8)), "small"),
         ("ground", ((0.2, 0.2), (0.8, 0.8), (0.8, 0.2), (0.2, 0.8)), "crossed"),
         ("ground", ((0.1, 0.1), (0.9, 0.1), (0.3, 0.3), (0.1, 0.9)), "convex"),
+        ("ground", ((0.1, 0.1), (0.5, 0.1), (0.9, 0.1), (0.5, 0.9)), "convex"),
+        ("ground", ((0.5, 0.9), (0.9, 0.1), (0.5, 0.1), (0.1, 0.1)), "convex"),
     ],
 )
 def test_shapes_that_say_nothing_are_refused(kind: str, points: Any, expected: str) -> None:
