@@ -79,8 +79,12 @@ class Fleet:
         """Wait until the live workers have so many cameras each."""
         deadline = time.monotonic() + PATIENCE_S
         while self.shares() != list(wanted):
-            state = [(process.pid, process.poll()) for process in self.processes]
-            assert time.monotonic() < deadline, f"not {wanted}: {self.owners()}, processes {state}"
+            if time.monotonic() > deadline:
+                state = [(process.pid, process.poll()) for process in self.processes]
+                for process in self.processes:
+                    # Each says on standard error where its threads are.
+                    process.send_signal(signal.SIGABRT)
+                pytest.fail(f"not {wanted}: {self.owners()}, processes {state}")
             time.sleep(0.1)
 
     def shares(self) -> list[int]:
@@ -118,6 +122,7 @@ def fleet(environment: dict[str, str], cache: CacheServer, weights: Path, topic:
         "IOC_VISION_THREADS": "1",
         "IOC_VISION_STALE_MS": "5000",
         "IOC_VISION_GROUP": topic,
+        "PYTHONFAULTHANDLER": "1",
     }
     live = Live(cache.url)
     running = Fleet(environment | own, live, [f"{topic}-{number:02}" for number in range(CAMERAS)], street)
