@@ -55,6 +55,11 @@ class Links:
         if stores["redis"].state == "lost":
             # Without Redis nobody's heartbeat arrives; that says nothing about them.
             services = {key: link._replace(state="unknown", reason="redis") for key, link in services.items()}
+        truth = self._service("truth", now)
+        if services["vision"].state == "ok" and truth.state in ("lost", "degraded"):
+            # Nobody says which pictures can be trusted.
+            why = f"truth: {truth.reason or 'no heartbeat'}"
+            services["vision"] = services["vision"]._replace(state="degraded", reason=why)
         broker = self._broker(services["ingest"], now)
         return [
             broker,

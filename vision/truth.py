@@ -49,7 +49,7 @@ FOLLOW_S: Final = 60.0
 _FOLLOW: Final = 0.05
 #: Pictures from which what moves is taken out, and how often they are compared with the view.
 _RECENT: Final = 5
-_COMPARE_S: Final = 2.0
+_COMPARE_S: Final = 4.0
 #: After a hole this long the newest pictures say nothing of each other.
 _HOLE_S: Final = 120.0
 
@@ -247,9 +247,10 @@ def _coarse(grey: Grey) -> Grey:
 
 def without_traffic(looks: list[Look]) -> View:
     """The median of a few looks: what stands still in them."""
+    middle = len(looks) // 2
     return View(
-        np.median([look.grey for look in looks], axis=0).astype(np.float32),
-        np.median([look.detail for look in looks], axis=0).astype(np.float32),
+        np.partition([look.grey for look in looks], middle, axis=0)[middle],
+        np.partition([look.detail for look in looks], middle, axis=0)[middle],
     )
 
 

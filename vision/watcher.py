@@ -183,13 +183,12 @@ class Watcher:
         with translated(), self._connection.transaction():
             known = ledger.begin_watch(self._connection, _utc(now))
         self._began = now
-        for camera, condition in known.items():
-            watched = self.cameras.get(camera)
-            if watched is None:
-                self.cameras[camera] = self._watched(camera, condition, now)
-            else:
-                # Nobody would have heard it: it gets its time to come back.
-                watched.heard, watched.written = now, condition
+        for camera, watched in self.cameras.items():
+            # Nobody would have heard it: it gets its time to come back.
+            watched.heard, watched.written = now, known.get(camera)
+            watched.known = watched.known and watched.written is not None
+        for camera in known.keys() - self.cameras.keys():
+            self.cameras[camera] = self._watched(camera, known[camera], now)
 
     def _watched(self, camera: str, condition: PictureState | None, now: float) -> Watched:
         return Watched(condition, CameraTruth(self._views.pop(camera, None)), self._lessons.get(camera, 0), now)
@@ -310,7 +309,9 @@ class Watcher:
             return "missing", one.heard
         if one.written == "missing" and one.heard <= self._began:
             return "missing", one.heard
-        return (one.finding.state if one.known else None), one.finding.since
+        # What nobody watched is not filled with what was there before.
+        since = one.finding.since if one.written is not None else max(one.finding.since, self._began)
+        return (one.finding.state if one.known else None), since
 
     def _hear_of_lessons(self, now: float) -> None:
         if now - self._lessons_at < _LESSONS_EVERY_S:

@@ -30,7 +30,7 @@
   }
   /** A tile shows its camera until the picture of the next one is whole, so that it never flickers or stands empty. */
   function fill(tile, wanted, city, now, at) {
-    if (!wanted) { tile.dataset.camera = tile.dataset.asked = ""; tile.classList.remove("on"); return; }
+    if (!wanted) { tile.dataset.camera = tile.dataset.asked = ""; tile.classList.remove("on", "untrue"); return; }
     const next = city.scenes.get(wanted), asked = `${wanted} ${next.time}`;
     // The large picture follows its camera; the small ones are refreshed more slowly.
     const turned = !tile.dataset.asked || !tile.dataset.asked.startsWith(`${wanted} `);
@@ -41,7 +41,7 @@
     }
     const camera = tile.dataset.camera, scene = city.scenes.get(camera);
     tile.classList.toggle("on", Boolean(scene));
-    if (!scene) return;
+    if (!scene) return tile.classList.remove("untrue");
     const number = IOC.device(camera), [, caption, mark, untrue] = tile.children, [name, counts, age] = caption.children;
     tile.dataset.age = IOC.ageOf(scene.time, PERIOD_S);
     IOC.text(untrue, IOC.untrue(camera));

@@ -48,6 +48,8 @@ def until(condition: Callable[[], bool]) -> None:
 @pytest.fixture
 def connection(db: Database) -> Iterator[Connection]:
     with db.connect() as opened:
+        # Each test has its own time, which may lie before that of the last.
+        opened.execute("TRUNCATE camera_watch, camera_condition")
         yield opened
 
 
@@ -196,6 +198,50 @@ def test_watcher_unreadable_pictures_are_missing(
     for _ in range(5):
         driven.shows(camera, alive()[:2000])
     assert said(connection, camera) == ["ok", "missing"]
+
+
+def test_watcher_that_was_deaf_says_nothing_of_that_time(
+    settings: Settings, connection: Connection, live: Live, camera: str
+) -> None:
+    """Ingest is gone for ten minutes and no camera is heard: none is called missing, and the ledger has a hole."""
+    driven = Driven(settings, connection, live)
+    for _ in range(9):
+        driven.shows(camera, alive())
+    driven.watcher._listen()
+    assert driven.watcher.hearing
+    lost = driven.now
+    for _ in range(60):
+        driven.now += 10
+        driven.watcher._listen()
+    assert not driven.watcher.hearing
+    driven.now += 2
+    driven.watcher._take(FrameArrived(camera, datetime.fromtimestamp(driven.now, UTC)), driven.now)
+    driven.watcher._listen()
+    assert driven.watcher.hearing
+    for _ in range(3):
+        driven.shows(camera, alive())
+    assert said(connection, camera) == ["ok"]
+    one, two = conditions(
+        connection, camera, datetime.fromtimestamp(lost - 60, UTC), datetime.fromtimestamp(driven.now + 60, UTC)
+    )
+    assert (one.condition, two.condition) == ("ok", "ok")
+    assert one.ended.timestamp() <= lost + 1
+    assert two.began.timestamp() >= lost + 600
+
+
+def test_watcher_deaf_soon_after_it_began_goes_on_all_the_same(
+    settings: Settings, connection: Connection, live: Live, camera: str
+) -> None:
+    """Nothing of the first seconds is certain; afterwards the ledger is kept as ever."""
+    driven = Driven(settings, connection, live)
+    driven.shows(camera, alive())
+    driven.now += 600
+    driven.watcher._listen()
+    driven.watcher._take(FrameArrived(camera, datetime.fromtimestamp(driven.now, UTC)), driven.now)
+    driven.watcher._listen()
+    for _ in range(9):
+        driven.shows(camera, alive())
+    assert entered(connection, camera) == ["ok"]
 
 
 def test_watcher_unknown_view_is_learnt_anew(
