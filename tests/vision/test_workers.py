@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from ioc.errors import LiveError
@@ -156,6 +157,8 @@ def dark_s(db: Database, cameras: list[str], since: datetime) -> float:
 def check_once(db: Database, fleet: Fleet) -> None:
     """What is stored was sent, and what is counted is what is stored, each frame once."""
     with db.connect() as connection:
+        # The workers go on meanwhile: all is asked of one moment.
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         for camera in fleet.cameras:
             stored = connection.execute(
                 "SELECT count(*), count(DISTINCT (time, seq)) FROM detection WHERE camera = %s", (camera,)
