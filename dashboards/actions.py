@@ -19,6 +19,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from dashboards.camera_acts import KeepRule, RemoveRule
+from dashboards.evidence_routes import DestroyOriginals
 from dashboards.origin import same_origin
 from dashboards.quarantine_acts import Mapping, Replay, StopReplay, Switch
 from dashboards.room import Room
@@ -162,6 +163,7 @@ ACTS: Final[
             | StopReplay
             | KeepRule
             | RemoveRule
+            | DestroyOriginals
         ],
     ]
 ] = {
@@ -181,6 +183,7 @@ ACTS: Final[
     "replay_stop": StopReplay,
     "camera_rule": KeepRule,
     "camera_rule_remove": RemoveRule,
+    "destroy_originals": DestroyOriginals,
 }
 
 

@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboards import actions, figures, pictures, quarantine_routes, shell
+from dashboards import actions, evidence_routes, figures, pictures, quarantine_routes, shell
 from dashboards.feed import Feed, running
 from dashboards.room import Room
 from dashboards.trends import Trends
@@ -80,6 +80,7 @@ def build(settings: Settings) -> FastAPI:
     _add_feed(server, room.feed)
     server.include_router(pictures.routes(room))
     server.include_router(actions.routes(room))
+    server.include_router(evidence_routes.routes(room))
     server.include_router(quarantine_routes.routes(room))
     server.add_middleware(SafeHeaders)
     site = Site(

@@ -13,6 +13,7 @@ from dashboards.device_records import alarms_of_device
 from ioc.camera_rules import CameraRule
 from ioc.db.camera_rules import ACTS, history, rules_of
 from ioc.db.devices import device as read_device
+from ioc.db.evidence_pictures import first_pictures
 from ioc.db.pool import Connection
 from ioc.db.readings import latest_of
 from ioc.model import Alarm, CameraFigures, Device, Reading
@@ -61,6 +62,7 @@ class CameraFile(NamedTuple):
     Attributes:
         edits: by rule.
         flows: the newest of the last minutes, by rule.
+        shots: by alarm: the picture it opened with.
     """
 
     device: Device
@@ -69,6 +71,7 @@ class CameraFile(NamedTuple):
     flows: dict[int, Flow]
     latest: dict[str, Reading]
     alarms: list[Alarm]
+    shots: dict[int, int]
 
 
 def cameras(city: CityState) -> list[str]:
@@ -104,13 +107,15 @@ def camera_file(connection: Connection, key: str, now: datetime) -> CameraFile |
             edits.setdefault(rule, Edit(entry.who, entry.time))
     with connection.cursor(row_factory=class_row(Flow)) as cursor:
         flows = cursor.execute(_FLOWS, {"camera": key, "since": now - RECENT}).fetchall()
+    alarms = alarms_of_device(connection, key)
     return CameraFile(
         device,
         rules_of(connection, [key]),
         edits,
         {flow.rule: flow for flow in flows},
         {reading.measure: reading for reading in latest_of(connection, key)},
-        alarms_of_device(connection, key),
+        alarms,
+        first_pictures(connection, [alarm.id for alarm in alarms]),
     )
 
 

@@ -8,8 +8,10 @@ from typing import Any, Final, NamedTuple
 
 from dashboards.city import CityState
 from ioc.catalog import MEASURES, RULES
+from ioc.db.audit import AuditEntry
 from ioc.db.devices import device as read_device
 from ioc.db.devices import state_history
+from ioc.db.evidence_pictures import KeptPicture, accesses, pictures_of
 from ioc.db.pool import Connection
 from ioc.db.readings import Point, history
 from ioc.model import Alarm, Device, DeviceState
@@ -44,6 +46,8 @@ class Evidence(NamedTuple):
         measure: what is drawn: the rule's, or the headline of a device that fell silent; "" = nothing to draw.
         width: of a bucket of `points`.
         states: what the device said of itself in that time.
+        pictures: what a camera saw when it opened, and while it holds.
+        accesses: who opened or destroyed the original of a picture, by its id.
     """
 
     alarm: Alarm
@@ -55,6 +59,8 @@ class Evidence(NamedTuple):
     points: list[Point]
     neighbours: list[Neighbour]
     states: list[DeviceState]
+    pictures: list[KeptPicture]
+    accesses: dict[int, list[AuditEntry]]
 
 
 def gather(connection: Connection, alarm: Alarm, headline: str, now: datetime) -> Evidence:
@@ -81,9 +87,10 @@ def gather(connection: Connection, alarm: Alarm, headline: str, now: datetime) -
     device = read_device(connection, alarm.device)
     neighbours = _neighbours(connection, device, measure) if device is not None and measure else []
     states = state_history(connection, alarm.device, since, until)
-    return Evidence(
-        alarm, device, measure if measure in MEASURES else "", since, until, width, points, neighbours, states
-    )
+    pictures = pictures_of(connection, alarm.id)
+    seen = {picture.id: accesses(connection, picture.id) for picture in pictures if picture.original != "none"}
+    drawn = measure if measure in MEASURES else ""
+    return Evidence(alarm, device, drawn, since, until, width, points, neighbours, states, pictures, seen)
 
 
 def metres(lat: float, lon: float, other_lat: float, other_lon: float) -> float:

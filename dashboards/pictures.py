@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from dashboards.room import Room
+from dashboards.veil import veil
 from ioc.errors import LiveError
 from ioc.topics import DEVICE_ID
 
@@ -17,7 +18,11 @@ _FRESH: Final = "private, no-cache"
 
 
 def routes(room: Room) -> APIRouter:
-    """`GET /camera/<id>.jpg`: the newest annotated picture, else the newest plain frame, else 404."""
+    """`GET /camera/<id>.jpg`: the newest annotated picture, else the newest frame, else 404.
+
+    Where nothing has looked at the frame nobody knows where people are in it: it is veiled as a whole, unless its camera is one
+    that is shown clearly.
+    """
     router = APIRouter()
 
     @router.get("/camera/{path:path}")
@@ -32,6 +37,11 @@ def routes(room: Room) -> APIRouter:
             return Response("Redis is away", status_code=503, media_type="text/plain")
         if frame is None:
             return Response("no picture", status_code=404, media_type="text/plain")
+        jpeg: bytes | None = frame.jpeg
+        if found is None and name not in room.settings.privacy_clear_cameras:
+            jpeg = await asyncio.to_thread(veil, frame.jpeg)
+        if jpeg is None:
+            return Response("no picture", status_code=404, media_type="text/plain")
         tag = f'"{round(frame.time.timestamp() * 1e6):x}-{"b" if found is not None else "p"}"'
         headers = {
             "ETag": tag,
@@ -41,6 +51,6 @@ def routes(room: Room) -> APIRouter:
         }
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
-        return Response(frame.jpeg, media_type="image/jpeg", headers=headers)
+        return Response(jpeg, media_type="image/jpeg", headers=headers)
 
     return router

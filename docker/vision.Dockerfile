@@ -2,8 +2,8 @@
 FROM python:3.11-slim AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /venv
-COPY docker/locks/build.txt docker/locks/runtime.txt /locks/
-RUN /venv/bin/pip install --no-deps --require-hashes -r /locks/build.txt -r /locks/runtime.txt
+COPY docker/locks/build.txt docker/locks/runtime.txt docker/locks/faces.txt /locks/
+RUN /venv/bin/pip install --no-deps --require-hashes -r /locks/build.txt -r /locks/runtime.txt -r /locks/faces.txt
 COPY setup.cfg pyproject.toml README.md LICENSE /source/
 COPY ioc /source/ioc
 COPY vision /source/vision

@@ -9,7 +9,7 @@ import psycopg
 import structlog
 
 from ingest.batch import Batch
-from ingest.quarantine import MOST_KEPT, printable
+from ingest.quarantine import kept, printable
 from ioc.db.devices import Placed, announce, discover, store_states
 from ioc.db.events import store_events
 from ioc.db.pool import Connection, Edition
@@ -126,7 +126,7 @@ def _refuse(batch: Batch, errors: dict[int, str]) -> None:
                 dialect="",
                 reason="storage",
                 detail=printable(error),
-                payload=payload[:MOST_KEPT],
+                payload=kept(payload),
                 size=len(payload),
             ),
         )

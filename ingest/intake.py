@@ -15,7 +15,7 @@ from ingest.batch import Batch, Sighting
 from ingest.clock import LANES, Clocks, device_time
 from ingest.jpeg import picture_size
 from ingest.message import QUARANTINE, Block, Outgoing
-from ingest.quarantine import MOST_KEPT, printable
+from ingest.quarantine import kept, printable
 from ioc.catalog import EVENTS, KINDS, MEASURES, measure_named
 from ioc.errors import RejectedError
 from ioc.model import Announcement, Answer, DeviceState, Discovery, Event, Frame, Quality, Reading, Rejected, State
@@ -102,7 +102,7 @@ class Intake:
                     dialect=dialect,
                     reason=reason,
                     detail=printable("; ".join(details[:_NAMED]) + more),
-                    payload=payload[:MOST_KEPT],
+                    payload=kept(payload),
                     size=len(payload),
                 ),
             )

@@ -61,6 +61,23 @@ class ActionError(IocError):
     """An operator asked for what cannot be done: no such alarm, or not in this state."""
 
 
+class SealError(IocError):
+    """What is sealed cannot be opened with this master key."""
+
+
+class OriginalError(ActionError):
+    """The original of a picture cannot be opened.
+
+    Attributes:
+        why: `absent` no such picture, `unattached` it proves no alarm, `none` it was never kept, `destroyed`, `no_key` no master
+            key is configured here, `sealed` the master key does not open it.
+    """
+
+    def __init__(self, why: str, detail: str) -> None:
+        super().__init__(detail)
+        self.why = why
+
+
 class FormError(ActionError):
     """Fields of a form cannot be so.
 

@@ -25,6 +25,8 @@ FRAMES: Final = "ioc:frames"
 CHANGES_KEPT: Final = 5_000
 #: Word of frames: some seconds of a thousand cameras.
 FRAMES_KEPT: Final = 10_000
+#: A frame as it came shows people as they are: it is forgotten when nobody can want to look at it any more.
+FRAME_TTL_S: Final = 600
 #: A heartbeat missing for this long means that the service is gone.
 HEARTBEAT_TTL_S: Final = 10
 #: What is told of a camera is forgotten when it is not told again for so long.
@@ -112,6 +114,7 @@ class Live:
                 _encode(FrameArrived(frame.camera, frame.time)),
                 CHANGES,
                 CHANGES_KEPT,
+                FRAME_TTL_S,
             )
         return bool(taken)
 
@@ -251,6 +254,7 @@ local t = redis.call('HGET', KEYS[1], 't')
 if t and tonumber(t) >= tonumber(ARGV[1]) then return 0 end
 local now = redis.call('TIME')
 redis.call('HSET', KEYS[1], 't', ARGV[1], 'jpeg', ARGV[2], 'came', now[1] .. string.format('%06d', now[2]))
+redis.call('EXPIRE', KEYS[1], ARGV[8])
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'camera', ARGV[3])
 redis.call('XADD', ARGV[6], 'MAXLEN', '~', ARGV[7], '*', 'c', ARGV[5])
 return 1

@@ -7,6 +7,7 @@ No configuration at all is valid.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableError
@@ -151,6 +152,24 @@ class Settings(BaseSettings):
     retention_detections_days: int = Field(30, ge=1, description="Detections older are dropped.")
     retention_quarantine_days: int = Field(30, ge=1, description="Quarantined messages older are dropped.")
 
+    retention_evidence_days: int = Field(90, ge=1, description="Pictures that prove alarms are dropped when older.")
+    retention_originals_days: int = Field(
+        30,
+        ge=1,
+        description="The sealed originals of these pictures are destroyed when older; those that prove no alarm after a day.",
+    )
+
+    evidence_master_key: SecretStr = Field(
+        SecretStr(""),
+        description="Master key for the originals of evidence pictures, 32 bytes in base64; give it as"
+        " IOC_EVIDENCE_MASTER_KEY_FILE to vision and dashboards. Empty = no original is kept, the blurred picture alone.",
+    )
+    privacy_clear_cameras: list[str] = Field(
+        default_factory=list,
+        description="Cameras whose live picture is shown without blurring heads and number plates; what is stored is always"
+        " blurred.",
+    )
+
     dashboards_host: str = Field("127.0.0.1", description="Address the pages are served on.")
     dashboards_port: int = Field(8050, ge=0, le=65535, description="Port the pages are served on; 0 = any free one.")
     wall_diagonal_in: float = Field(55.0, gt=5, description="Diagonal of one screen of the wall, inches.")
@@ -167,6 +186,18 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"expected {expected!r} with broker rabbitmq, which has no shared subscriptions and holds what waits by itself"
             )
+        return value
+
+    @field_validator("evidence_master_key")
+    @classmethod
+    def _a_key(cls, value: SecretStr) -> SecretStr:
+        """Said at the start, not when the first original is to be sealed; what was got is not said."""
+        try:
+            key = base64.b64decode(value.get_secret_value().strip(), validate=True)
+        except ValueError:
+            key = b"?"
+        if len(key) not in (0, 32):
+            raise ValueError("expected 32 bytes in base64: make them with `head -c 32 /dev/urandom | base64`")
         return value
 
     @classmethod
@@ -283,7 +314,8 @@ def explain(error: ValidationError) -> str:
         expected = (
             "no such setting; `ioc config show` lists them" if fault["type"] == "extra_forbidden" else fault["msg"]
         )
-        lines.append(f"{key}: got {without_passwords(repr(fault['input']))}; {expected}")
+        got = "a secret" if key in _SECRETS else without_passwords(repr(fault["input"]))
+        lines.append(f"{key}: got {got}; {expected}")
     return "\n".join(lines)
 
 
@@ -318,7 +350,9 @@ def _secret_files(settings_cls: type[BaseSettings]) -> dict[str, Any]:
 
 
 #: Settings that are lists or tables.
-_TABLES: Final = frozenset({"capture_sources", "capture_allow"})
+_TABLES: Final = frozenset({"capture_sources", "capture_allow", "privacy_clear_cameras"})
+#: Settings whose value is never said.
+_SECRETS: Final = frozenset({"evidence_master_key"})
 #: Environment names that are not settings themselves.
 _NOT_SETTINGS = frozenset({"IOC_CONFIG", "IOC_BUILD_CACHE"})
 

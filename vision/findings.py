@@ -9,6 +9,7 @@ from itertools import pairwise
 import msgspec
 
 from ioc.db.camera_flow import MINUTE, CameraFlow, add_flows, figures_of_minute, flows_of
+from ioc.db.evidence_pictures import EvidencePicture, keep_pictures
 from ioc.db.pool import Connection
 from ioc.model import Reading
 from vision.rules.camera import Outcome
@@ -16,14 +17,15 @@ from vision.scene import Scene
 
 
 class Findings:
-    """The outcomes of a batch of frames; an `Also` of `vision.store`.
+    """The outcomes of a batch of frames, with the pictures that prove them; an `Also` of `vision.store`.
 
     Attributes:
         readings: what was stored; of a transaction that failed it means nothing.
     """
 
-    def __init__(self, outcomes: Sequence[Outcome]) -> None:
+    def __init__(self, outcomes: Sequence[Outcome], pictures: Sequence[EvidencePicture] = ()) -> None:
         self._outcomes = {(outcome.camera, outcome.time): outcome for outcome in outcomes}
+        self._pictures = pictures
         self.readings: list[Reading] = []
 
     def __call__(self, connection: Connection, fresh: Sequence[Scene], before: Mapping[str, datetime]) -> list[Reading]:
@@ -32,6 +34,8 @@ class Findings:
             outcome for scene in fresh if (outcome := self._outcomes.get((scene.camera, scene.time))) is not None
         ]
         add_flows(connection, merged([flow for outcome in outcomes for flow in outcome.flows]))
+        new = {(outcome.camera, outcome.time) for outcome in outcomes}
+        keep_pictures(connection, [picture for picture in self._pictures if (picture.camera, picture.time) in new])
         self.readings = [reading for outcome in outcomes for reading in outcome.readings]
         for camera in sorted({outcome.camera for outcome in outcomes}):
             own = [outcome for outcome in outcomes if outcome.camera == camera]

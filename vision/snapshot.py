@@ -13,6 +13,7 @@ import numpy as np
 
 from vision.boxes import Image
 from vision.picture import encode_jpeg
+from vision.privacy import blur, regions
 from vision.scene import Scene
 
 #: Pictures wider are shrunk for the wall.
@@ -41,12 +42,13 @@ def boxes_json(scene: Scene) -> bytes:
     )
 
 
-def annotate(image: Image, scene: Scene) -> bytes:
+def annotate(image: Image, scene: Scene, *, clear: bool = False) -> bytes:
     """Draw the boxes on a picture of at most 960 pixels' width; returns it as JPEG.
 
     Args:
         image: BGR; not changed.
         scene: what was seen on it.
+        clear: heads and number plates in the boxes are not hidden.
     """
     height, width = image.shape[:2]
     if width > SNAPSHOT_WIDTH:
@@ -54,6 +56,8 @@ def annotate(image: Image, scene: Scene) -> bytes:
         canvas = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
     else:
         canvas = image.copy()
+    if not clear:
+        blur(canvas, regions(scene.detections, height, width))
     for one in reversed(scene.detections):  # the surest on top
         colour, mark = STYLE.get(one.label, _PLAIN)
         left, top = round(one.x1 * width), round(one.y1 * height)

@@ -31,6 +31,7 @@ from ioc.service import Service, backoff
 from vision.boxes import Image
 from vision.engine import Detector
 from vision.engine.in_use import InUse
+from vision.evidence import Evidence, Shot
 from vision.figures import NOT_STORED, OBJECTS, STEP, Figures
 from vision.findings import Findings
 from vision.mailbox import Drop, Mailbox, Notice, Reason
@@ -112,6 +113,7 @@ class Worker:
         self._looked: queue.Queue[list[Looked]] = queue.Queue(LANES)
         self._writer_gone = threading.Event()
         self._watchers = Watchers(settings.require("database_url"))
+        self._evidence = Evidence(service)
         self._fetched: dict[str, datetime] = {}
         self._redis_minus_ours_s = 0.0
         self._decoders = ThreadPoolExecutor(min(8, max(2, settings.vision_batch)), "decode")
@@ -345,11 +347,18 @@ class Worker:
         """Store; returns the scenes to show: those that are new, all of them while TimescaleDB is away."""
         scenes = [looked.scene for looked in batch]
         outcomes = [looked.outcome for looked in batch if looked.outcome is not None]
-        findings = Findings(outcomes)
+        shots = [
+            Shot(looked.outcome, looked.fetched.image, looked.scene, looked.fetched.frame.jpeg)
+            for looked in batch
+            if looked.outcome is not None and looked.outcome.opened
+        ]
+        pictures = self._evidence.pictures(shots)
+        findings = Findings(outcomes, pictures)
         try:
             fresh = self._store.write(scenes, findings if outcomes else None)
         except StorageError:
             self._watchers.lost(outcomes)
+            self._evidence.lost(pictures)
             self._watch_store()
             NOT_STORED.inc(len(scenes))
             return scenes
@@ -369,7 +378,10 @@ class Worker:
             self._service.degrade("redis", error)
 
     def _show(self, done: Sequence[Looked], committed: float) -> None:
-        pictures = self._decoders.map(lambda looked: annotate(looked.fetched.image, looked.scene), done)
+        clear = self._settings.privacy_clear_cameras
+        pictures = self._decoders.map(
+            lambda looked: annotate(looked.fetched.image, looked.scene, clear=looked.scene.camera in clear), done
+        )
         try:
             for looked, jpeg in zip(done, pictures, strict=True):
                 frame = looked.fetched.frame

@@ -91,8 +91,11 @@
   }
   function click(event) {
     const row = event.target.closest("[data-incident]"), button = event.target.closest("[data-act]"), alarm = event.target.closest("[data-alarm]");
+    const original = event.target.closest("[data-original]"), destroy = event.target.closest("[data-destroy]");
     if (row) choose(Number(row.dataset.incident));
     else if (button) act(button.dataset.act);
+    else if (original) IOC.originals.open(Number(original.dataset.original), fresh);
+    else if (destroy) IOC.originals.destroy(chosen, fresh);
     else if (alarm) IOC.desk.set("incident-alarm", { data: Number(alarm.dataset.alarm) });
   }
 

@@ -85,7 +85,12 @@ def alarm_lines(file: CameraFile, now: datetime, words: Translator) -> Component
                 html.Tr(
                     [
                         html.Td(prio(alarm.priority, alarm_look(alarm))),
-                        html.Td(html.A(rule_name(alarm.rule, words), href=f"/incidents?id={alarm.incident}")),
+                        html.Td(
+                            html.A(
+                                [_shot(file.shots.get(alarm.id)), rule_name(alarm.rule, words)],
+                                href=f"/incidents?id={alarm.incident}",
+                            )
+                        ),
                         html.Td(figure(alarm.measure, alarm.value, words) if alarm.measure else "", className="num"),
                         html.Td(moment(alarm.opened, now)),
                         html.Td(
@@ -102,6 +107,11 @@ def alarm_lines(file: CameraFile, now: datetime, words: Translator) -> Component
         ),
         className="table alarm-lines",
     )
+
+
+def _shot(picture: int | None) -> Component | None:
+    """The picture that an alarm opened with, small; the incident shows it large."""
+    return None if picture is None else html.Img(src=f"/evidence/{picture}.jpg", alt="", className="alarm-shot")
 
 
 def counts_data(rows: Sequence[Counted], now: datetime) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dash.development.base_component import Component
 
 from dashboards.attributes import data
 from dashboards.components.alarm_table import rule_name, value_now
+from dashboards.components.evidence_pictures import evidence_pictures
 from dashboards.components.history_chart import Limit, Mark, graph, history_chart
 from dashboards.components.rule_words import rule_in_words
 from dashboards.evidence import Evidence
@@ -29,8 +30,18 @@ STATE_WORDS: Final = {
 }
 
 
-def evidence_view(evidence: Evidence, now: datetime, words: Translator, rem: float = 16.0) -> list[Component]:
-    """Sentence, chart, states and neighbours of one alarm."""
+def evidence_view(
+    evidence: Evidence, now: datetime, words: Translator, rem: float = 16.0, *, opens: bool = False
+) -> list[Component]:
+    """Sentence, pictures, chart, states and neighbours of one alarm.
+
+    Args:
+        evidence: what was true around the alarm.
+        now: what "today" is.
+        words: the reader's language.
+        rem: pixels of the page's unit.
+        opens: this server has the master key for the originals of pictures.
+    """
     alarm = evidence.alarm
     device = evidence.device
     period = 60.0 if device is None else period_of(device.kind, device.attrs)
@@ -45,6 +56,8 @@ def evidence_view(evidence: Evidence, now: datetime, words: Translator, rem: flo
         ),
         html.P(rule_in_words(alarm.rule, period, words), className="why-rule"),
     ]
+    if evidence.pictures or (device is not None and device.kind == "camera" and alarm.measure):
+        parts.append(evidence_pictures(evidence.pictures, evidence.accesses, now, words, opens=opens))
     if evidence.measure and evidence.points:
         title = MEASURES[evidence.measure].label.in_language(words.language)
         parts.append(html.H4(title, className="why-title"))

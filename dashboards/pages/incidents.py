@@ -180,7 +180,10 @@ async def show_evidence(facts: dict[str, Any]) -> tuple[list[Component], list[Co
     near = None
     if device is not None and device.lat is not None and device.lon is not None:
         near = camera_near(city, device.lat, device.lon, time.time())
-    return evidence_view(evidence, _now(), words, rem()), [camera_view(*near, words)] if near is not None else []
+    opens = bool(room().settings.evidence_master_key.get_secret_value())
+    return evidence_view(evidence, _now(), words, rem(), opens=opens), [
+        camera_view(*near, words)
+    ] if near is not None else []
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------------

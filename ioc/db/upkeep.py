@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 from prometheus_client import Counter, Gauge
 
+from ioc.db.evidence_pictures import retain_pictures
 from ioc.db.pool import Connection, Edition, connect, edition, translated
 from ioc.errors import StorageError
 from ioc.service import Service, backoff, run
@@ -127,6 +128,9 @@ def upkeep_once(connection: Connection, settings: Settings, on: Edition, now: da
             roll_hours(connection, now, now - timedelta(days=settings.retention_readings_days))
         if dropped := retain(connection, settings, now):
             structlog.get_logger().info("retention", chunks=dropped)
+        pictures, originals = retain_pictures(connection, settings, now)
+        if pictures or originals:
+            structlog.get_logger().info("retention", pictures=pictures, originals=originals)
     finally:
         with translated():
             connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))

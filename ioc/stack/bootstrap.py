@@ -89,7 +89,7 @@ def steps(home: Home, goal: str) -> Iterator[Step]:
         lambda progress: install_missing(progress, goal),
     )
     yield Step("venv", "virtual environment", (python,), venv.runs, venv.make)
-    for name in ("build", "runtime") if goal == "demo" else ("build", "runtime", "test"):
+    for name in ("build", "runtime", "faces") if goal == "demo" else ("build", "runtime", "faces", "test"):
         yield Step(
             f"python-{name}",
             f"Python packages ({name})",

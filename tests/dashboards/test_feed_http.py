@@ -8,23 +8,27 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import httpx
+import numpy as np
 import pytest
+import simplejpeg
 
 from ioc.db.pool import Connection
 from ioc.live import Live
 from ioc.model import Frame
 from tests.fix_stack import Database
 
+#: A camera whose picture is not blurred.
+CLEAR = "cam-clear"
 JPEG = b"\xff\xd8\xff\xe0 as good as a picture \xff\xd9"
 
 
-@pytest.fixture(scope="module")
-def site(environment: dict[str, str], live: Live) -> Iterator[str]:
-    """The server's address."""
-    del live
+@contextmanager
+def serving(environment: dict[str, str]) -> Iterator[str]:
+    """The pages as a process; their address."""
     process = subprocess.Popen(
         [sys.executable, "-m", "dashboards"],
         env=environment | {"IOC_DASHBOARDS_PORT": "0"},
@@ -40,6 +44,14 @@ def site(environment: dict[str, str], live: Live) -> Iterator[str]:
     process.terminate()
     assert process.wait(timeout=30) == 0
     process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def site(environment: dict[str, str], live: Live) -> Iterator[str]:
+    """The server's address."""
+    del live
+    with serving(environment | {"IOC_PRIVACY_CLEAR_CAMERAS": json.dumps([CLEAR])}) as address:
+        yield address
 
 
 @pytest.fixture
@@ -111,8 +123,6 @@ def test_health_names_links_and_devices(site: str) -> None:
 def test_picture_is_the_annotated_one_and_is_sent_once(site: str, live: Live, topic: str) -> None:
     """The same picture asked for again is 304; a newer one is sent."""
     now = datetime.now(UTC)
-    live.put_frame(Frame(topic, now, b"plain"))
-    assert httpx.get(f"{site}/camera/{topic}.jpg").content == b"plain"
     live.put_snapshot(Frame(topic, now, JPEG), b"[]")
     first = httpx.get(f"{site}/camera/{topic}.jpg")
     assert (first.content, first.headers["content-type"], first.headers["x-annotated"]) == (JPEG, "image/jpeg", "1")
@@ -122,6 +132,31 @@ def test_picture_is_the_annotated_one_and_is_sent_once(site: str, live: Live, to
     assert (
         httpx.get(f"{site}/camera/{topic}.jpg", headers={"If-None-Match": first.headers["etag"]}).content == JPEG + b"2"
     )
+
+
+def test_picture_that_nobody_looked_at_is_veiled(site: str, live: Live, topic: str) -> None:
+    """Without vision nobody knows where people are in a frame: too little is left of it to tell them, whatever its size."""
+    dice = np.random.default_rng(1).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
+    live.put_frame(Frame(topic, datetime.now(UTC), simplejpeg.encode_jpeg(dice, 90, "BGR")))
+    answer = httpx.get(f"{site}/camera/{topic}.jpg")
+    assert answer.headers["x-annotated"] == "0"
+    assert simplejpeg.decode_jpeg_header(answer.content)[:2] == (27, 48)
+    # Noise averaged over forty by forty pixels is grey.
+    assert np.abs(simplejpeg.decode_jpeg(answer.content, "BGR").astype(int) - 128).max() < 30
+
+
+def test_picture_of_a_camera_that_is_shown_clearly_is_the_frame(site: str, live: Live) -> None:
+    """A camera that the settings except."""
+    jpeg = simplejpeg.encode_jpeg(np.full((90, 160, 3), 200, dtype=np.uint8), 90, "BGR")
+    live.put_frame(Frame(CLEAR, datetime.now(UTC), jpeg))
+    assert httpx.get(f"{site}/camera/{CLEAR}.jpg").content == jpeg
+
+
+@pytest.mark.parametrize("frame", [b"plain", b"", b"\xff\xd8\xff\xe0 as good as a picture \xff\xd9"])
+def test_picture_that_is_no_jpeg_is_404(site: str, live: Live, topic: str, frame: bytes) -> None:
+    """What cannot be veiled is not shown."""
+    live.put_frame(Frame(topic, datetime.now(UTC), frame))
+    assert httpx.get(f"{site}/camera/{topic}.jpg").status_code == 404
 
 
 @pytest.mark.parametrize("name", ["nobody", "..%2f..%2fetc", "a%00b", "x" * 65])

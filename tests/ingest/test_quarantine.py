@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.quarantine import printable
+from ingest.quarantine import MOST_KEPT, kept, printable
 from ioc.db.quarantine import store_rejected
 from ioc.model import Rejected
 from tests.fix_stack import Database
@@ -27,6 +28,19 @@ def test_printable_anything(text: str) -> None:
     assert "\0" not in shown
     assert len(shown) <= 500
     shown.encode()
+
+
+@pytest.mark.parametrize("beginning", [b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n"])
+def test_kept_of_a_picture_nothing_can_be_seen(beginning: bytes) -> None:
+    """A camera whose pictures are refused does not fill quarantine with people as they are."""
+    assert kept(beginning + bytes(range(256)) * 400) == (beginning + bytes(range(256)))[:16]
+
+
+@given(st.binary(max_size=200))
+def test_kept_of_anything_else_is_as_it_came(payload: bytes) -> None:
+    """Up to 64 KiB."""
+    assert kept(b"{" + payload) == b"{" + payload
+    assert kept(b"{" + payload + bytes(MOST_KEPT)) == (b"{" + payload + bytes(MOST_KEPT))[:MOST_KEPT]
 
 
 def test_store_rejected(db: Database, topic: str) -> None:

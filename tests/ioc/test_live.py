@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ioc.errors import LiveError
-from ioc.live import CAMERA_TTL_S, CHANGES, CHANGES_KEPT, Live
+from ioc.live import CAMERA_TTL_S, CHANGES, CHANGES_KEPT, FRAME_TTL_S, Live
 from ioc.model import (
     CameraFigures,
     Frame,
@@ -134,3 +134,10 @@ def test_camera_figures_come_back_with_the_captures_reconnects_and_expire(live):
     assert live.camera_figures([]) == {}
     for key in ("ioc:camera-figures:a", "ioc:reconnects:a"):
         assert 0 < live._redis.ttl(key) <= CAMERA_TTL_S
+
+
+def test_put_frame_is_forgotten(live):
+    """A frame as it came shows people as they are; of a camera that is gone it does not stay."""
+    live.put_frame(Frame("gone", T0, b"x"))
+    live.put_frame(Frame("gone", T0 + timedelta(seconds=1), b"x"))
+    assert 0 < live._redis.ttl("ioc:frame:gone") <= FRAME_TTL_S

@@ -87,6 +87,22 @@ def test_annotate_wide_picture_is_shrunk_and_drawn_on() -> None:
     assert msgspec.json.decode(boxes_json(scene)) == [["car", 0.9, 0.1, 0.1, 0.5, 0.5]]
 
 
+def test_annotate_hides_heads_and_plates_unless_told_not_to() -> None:
+    """The picture for the wall: the head end of a person and the lower end of a car are blurred, the rest is as it was."""
+    image = np.random.default_rng(3).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    boxes = np.array([[100, 100, 200, 400, 0.9, 0], [300, 100, 600, 400, 0.9, 1]], dtype=np.float32)
+    scene = make_scene("cam-1", START, boxes, ["person", "car"], 480, 640)
+
+    def rough(jpeg: bytes, top: int, bottom: int, left: int, right: int) -> float:
+        return float(simplejpeg.decode_jpeg(jpeg, "GRAY")[top:bottom, left:right].std())
+
+    hidden, clear = annotate(image, scene), annotate(image, scene, clear=True)
+    for place in ((110, 180, 110, 190), (250, 390, 310, 590)):
+        assert rough(hidden, *place) < 12 < 25 < rough(clear, *place)
+    for place in ((250, 390, 110, 190), (110, 220, 310, 590)):
+        assert rough(hidden, *place) > 25
+
+
 def test_style_covers_the_catalogue() -> None:
     """Every class has a colour and a mark of its own that OpenCV can write."""
     assert set(STYLE) == set(VISION_CLASSES)
