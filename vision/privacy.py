@@ -108,7 +108,7 @@ def blur(image: Image, hidden: Sequence[Region]) -> None:
     for region in hidden:
         left, right = max(0, int(region.x1 * width)), min(width, int(np.ceil(region.x2 * width)))
         top, bottom = max(0, int(region.y1 * height)), min(height, int(np.ceil(region.y2 * height)))
-        if right <= left or bottom <= top:
+        if region.x2 <= region.x1 or region.y2 <= region.y1 or right <= left or bottom <= top:
             continue
         # Regions are hidden one after another in the same picture: averages of averages tell less, not more.
         part = image[top:bottom, left:right]
