@@ -56,7 +56,7 @@ from ioc.topics import build
 _INBOX_BYTES: Final = 64 * 1024 * 1024
 #: A batch of large payloads is full at this size.
 _BATCH_BYTES: Final = 16 * 1024 * 1024
-#: While more rows a second than this pour in, a batch may grow this many times older: each costs one commit, and each device one
+#: While more rows a second than this go on pouring in, a batch may grow this many times older: each costs one commit, and each device one
 #: latest value a batch, however many readings it holds.
 _POURING_S: Final = 4000
 _POURING_FACTOR: Final = 16
@@ -335,13 +335,17 @@ class Ingest:
         """Wait until the batch is due, or for a while when there is none; True when it is the last."""
         longest = self._settings.ingest_batch_ms / 1000
         until = time.monotonic() + _IDLE_S
+        rows = 0
         while not self._decoded and not self._is_full():
             batch, now = self._intake.batch, time.monotonic()
             due = until if batch.born is None else batch.born + longest
-            if batch.born is not None and batch.rows > _POURING_S * max(now - batch.born, longest):
-                due = batch.born + _POURING_FACTOR * longest
-            if batch.redelivered and self._settings.broker == "rabbitmq" and batch.born is not None:
+            if batch.born is not None and batch.redelivered and self._settings.broker == "rabbitmq":
                 due = batch.born + max(longest, _GATHERED_S)
+            elif batch.born is not None and due <= now < batch.born + _POURING_FACTOR * longest:
+                # A broker that hands out no more before we acknowledge is not waited for.
+                if rows < batch.rows > _POURING_S * (now - batch.born):
+                    due = now + longest
+                rows = batch.rows
             if due <= now:
                 return False
             self._changed.wait(due - now)
