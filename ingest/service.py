@@ -56,10 +56,12 @@ from ioc.topics import build
 _INBOX_BYTES: Final = 64 * 1024 * 1024
 #: A batch of large payloads is full at this size.
 _BATCH_BYTES: Final = 16 * 1024 * 1024
-#: While more rows a second than this go on pouring in, a batch may grow this many times older: each costs one commit, and each device one
-#: latest value a batch, however many readings it holds.
+#: While more rows a second than this go on pouring in, a batch may grow this many times older: each costs one commit, and each
+#: device one latest value a batch, however many readings it holds.
 _POURING_S: Final = 4000
 _POURING_FACTOR: Final = 16
+#: … unless nothing more came for so many times its age.
+_LULL: Final = 2
 #: What is redelivered is looked at together where its order is all that tells it.
 _GATHERED_S: Final = 0.2
 #: The garbage collector looks after so many new objects: by default it would look thirty times while a batch is decoded.
@@ -344,7 +346,7 @@ class Ingest:
             elif batch.born is not None and due <= now < batch.born + _POURING_FACTOR * longest:
                 # A broker that hands out no more before we acknowledge is not waited for.
                 if rows < batch.rows > _POURING_S * (now - batch.born):
-                    due = now + longest
+                    due = now + _LULL * longest
                 rows = batch.rows
             if due <= now:
                 return False
