@@ -14,6 +14,10 @@ SERVICES: Final = ("ingest", "vision", "alarms")
 _BROKER: Final = frozenset({"broker", "mqtt"})
 
 
+#: A service that was never heard of is missing, not about to come, after this time.
+_UNHEARD_S: Final = 15.0
+
+
 class Link(NamedTuple):
     """One link: `time` is when it was last known good, epoch seconds, 0 = never since this process started."""
 
@@ -32,6 +36,7 @@ class Links:
         self._faults: dict[str, str] = {"redis": "", "timescaledb": ""}
         self._known: set[str] = set()
         self._beats: list[Heartbeat] = []
+        self._began = 0.0
 
     def good(self, key: str, now: float) -> None:
         """A store has answered."""
@@ -56,7 +61,9 @@ class Links:
             # Without Redis nobody's heartbeat arrives; that says nothing about them.
             services = {key: link._replace(state="unknown", reason="redis") for key, link in services.items()}
         truth = self._service("truth", now)
-        if services["vision"].state == "ok" and truth.state in ("lost", "degraded"):
+        self._began = self._began or now
+        unheard = truth.state == "unknown" and now - self._began > _UNHEARD_S
+        if services["vision"].state == "ok" and (unheard or truth.state in ("lost", "degraded")):
             # Nobody says which pictures can be trusted.
             why = f"truth: {truth.reason or 'no heartbeat'}"
             services["vision"] = services["vision"]._replace(state="degraded", reason=why)

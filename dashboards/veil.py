@@ -10,7 +10,7 @@ import simplejpeg
 #: Pixels across: of a face that fills an eighth of the picture six are left.
 VEIL_WIDTH: Final = 48
 #: Pixels that a JPEG may claim to hold; it is decoded at an eighth.
-_MOST_PIXELS: Final = 200_000_000
+_MOST_PIXELS: Final = 40_000_000
 
 
 def veil(jpeg: bytes) -> bytes | None:

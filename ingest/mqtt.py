@@ -232,9 +232,9 @@ class BlockClient(Client):
             self._last_bytes_received = paho.time_func()
         outcome = MQTTErrorCode.MQTT_ERR_SUCCESS
         messages: list[Raw] = []
+        before = added = 0
         try:
             messages, others = self._blocks.feed(data)
-            added = 0
             for before, first, body in others:
                 if first & 0xF0 != _PUBLISH:
                     outcome = self._handle_other(first, body)
@@ -246,6 +246,7 @@ class BlockClient(Client):
                     break
         except (ValueError, IndexError):
             outcome = MQTTErrorCode.MQTT_ERR_PROTOCOL
+            del messages[before + added :]
         if messages:
             self._deliver(messages, len(data))
         if outcome and self._sock is not None:

@@ -280,7 +280,12 @@ class Ingest:
                 while self._is_full() and self._fault is None:
                     self._changed.wait()
                 before, waits = self._intake.wanted, len(self._intake.batch)
-                self._decoder.decode(block)
+                try:
+                    self._decoder.decode(block)
+                except BaseException as error:
+                    # Said before anybody can take half a block for the whole, and acknowledge it.
+                    self._fault = error
+                    raise
                 if self._intake.wanted is not before:
                     self._listen()
                 # The committer knows when a batch that has begun is due; it is not woken for every block.

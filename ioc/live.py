@@ -129,18 +129,39 @@ class Live:
             t, jpeg, came = cast("list[Any]", self._redis.hmget(f"ioc:frame:{camera}", ["t", "jpeg", "came"]))
         return None if came is None else (Frame(camera, _from_micros(int(t)), jpeg), int(came) / 1e6)
 
-    def put_snapshot(self, frame: Frame, boxes: bytes) -> None:
-        """Keep the annotated picture of a camera, beside its boxes (JSON as the pages read it)."""
+    def frame_time(self, camera: str) -> datetime | None:
+        """When the camera's newest frame was taken."""
         with _translated():
-            self._redis.hset(
-                f"ioc:snapshot:{frame.camera}", mapping={"t": _micros(frame.time), "jpeg": frame.jpeg, "boxes": boxes}
-            )
+            t = cast("Any", self._redis.hget(f"ioc:frame:{camera}", "t"))
+        return None if t is None else _from_micros(int(t))
 
-    def snapshot(self, camera: str) -> tuple[Frame, bytes] | None:
-        """The newest annotated picture of a camera and its boxes."""
+    def put_snapshot(self, frame: Frame, boxes: bytes, *, clear: bool = False) -> None:
+        """Keep the annotated picture of a camera, beside its boxes (JSON as the pages read it), for as long as a frame.
+
+        Args:
+            frame: the picture.
+            boxes: what was seen on it.
+            clear: people on it are not hidden.
+        """
+        key = f"ioc:snapshot:{frame.camera}"
+        values: dict[Any, Any] = {
+            "t": _micros(frame.time),
+            "jpeg": frame.jpeg,
+            "boxes": boxes,
+            "hidden": int(not clear),
+        }
         with _translated():
-            t, jpeg, boxes = cast("list[Any]", self._redis.hmget(f"ioc:snapshot:{camera}", ["t", "jpeg", "boxes"]))
-        return None if t is None else (Frame(camera, _from_micros(int(t)), jpeg), boxes)
+            pipe = self._redis.pipeline()
+            pipe.hset(key, mapping=values)
+            pipe.expire(key, FRAME_TTL_S)
+            pipe.execute()
+
+    def snapshot(self, camera: str) -> tuple[Frame, bytes, bool] | None:
+        """The newest annotated picture of a camera, its boxes, and whether people on it are clear to see."""
+        names = ["t", "jpeg", "boxes", "hidden"]
+        with _translated():
+            t, jpeg, boxes, hidden = cast("list[Any]", self._redis.hmget(f"ioc:snapshot:{camera}", names))
+        return None if t is None else (Frame(camera, _from_micros(int(t)), jpeg), boxes, hidden != b"1")
 
     # --- the cameras' shares among the vision workers ---
 
@@ -261,13 +282,13 @@ return 1
 """
 
 #: Who looks at which camera. KEYS: live workers by the time of their last word, owner of each camera. When nobody has said a
-#: word for a whole lease it was Redis that stood still: then nobody has lost theirs.
+#: word for a whole lease, and one of them speaks, it was Redis that stood still: then nobody has lost theirs.
 _CLAIM: Final = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local me, lease, silent, mine = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
-if last and tonumber(last) < now - lease then
+if last and tonumber(last) < now - lease and redis.call('ZSCORE', KEYS[1], me) then
   for _, worker in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do redis.call('ZADD', KEYS[1], now, worker) end
 end
 redis.call('ZADD', KEYS[1], now, me)

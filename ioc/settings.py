@@ -192,13 +192,14 @@ class Settings(BaseSettings):
     @classmethod
     def _a_key(cls, value: SecretStr) -> SecretStr:
         """Said at the start, not when the first original is to be sealed; what was got is not said."""
+        text = value.get_secret_value().strip()
         try:
-            key = base64.b64decode(value.get_secret_value().strip(), validate=True)
+            key = base64.b64decode(text, validate=True)
         except ValueError:
             key = b"?"
         if len(key) not in (0, 32):
             raise ValueError("expected 32 bytes in base64: make them with `head -c 32 /dev/urandom | base64`")
-        return value
+        return SecretStr(text)
 
     @classmethod
     def settings_customise_sources(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+import cv2
 import msgspec
 
 from ioc.db.evidence_pictures import EvidencePicture
@@ -71,7 +72,7 @@ class Evidence:
             picture = self._privacy.keep_evidence(
                 shot.scene.camera, shot.scene.time, measure, rule, shot.image, shot.scene, shot.jpeg
             )
-        except (ModelError, ValueError) as error:
+        except (ModelError, ValueError, ArithmeticError, cv2.error) as error:
             self._service.degrade("evidence", f"no picture of what was found is kept: {error}")
             return None
         self._service.recover("evidence")

@@ -43,6 +43,10 @@ _ENLARGED: Final = 2.0
 _MOST_SHAPES: Final = 4
 #: Boxes of one face overlap by more than this.
 _SAME_FACE: Final = 0.3
+#: What looks like faces in more places than this is hidden as a whole: a crowd that nobody can count, or a trick.
+_MOST: Final = 2000
+#: Sizes of faces, as logarithms, that are believed.
+_SIZES: Final = (-5.0, 7.0)
 #: A hidden face reaches beyond its box by so much of the box on every side: hair, ears and chin tell people apart too.
 _AROUND: Final = 0.3
 
@@ -85,15 +89,17 @@ class Faces:
             except RuntimeError as error:
                 raise ModelError(f"OpenVINO failed to look for faces: {error}") from error
         down, across = np.nonzero(heat[0] > self._confidence)
+        if len(down) > _MOST:
+            return np.asarray([[0, 0, 1, 1]], dtype=np.float32)
         # Channel 0 is vertical, 1 horizontal.
-        tall, wide = np.exp(scale[0, down, across]) * STRIDE, np.exp(scale[1, down, across]) * STRIDE
+        tall, wide = np.exp(np.clip(scale[:2, down, across], *_SIZES)) * STRIDE
         middle_y = (down + offset[0, down, across] + 0.5) * STRIDE
         middle_x = (across + offset[1, down, across] + 0.5) * STRIDE
         around_x, around_y = wide * (0.5 + _AROUND), tall * (0.5 + _AROUND)
         corners = middle_x - around_x, middle_y - around_y, middle_x + around_x, middle_y + around_y
         boxes = np.asarray([*corners, heat[0, down, across], np.zeros(len(down))], dtype=np.float32).T
         sides = np.asarray([width, height, width, height], dtype=np.float32)
-        return np.asarray(suppress(boxes, _SAME_FACE)[:, :4] / sides, dtype=np.float32)
+        return np.asarray(suppress(boxes, _SAME_FACE, len(boxes))[:, :4] / sides, dtype=np.float32)
 
     def _network(self, height: int, width: int) -> Any:
         """The network compiled for a shape: of dynamic shape OpenVINO 2026.4 crashes when it changes."""

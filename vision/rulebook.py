@@ -56,6 +56,7 @@ class Rulebook:
                         self._new.wait(EVERY_S)
             except StorageError:
                 # The worker says that TimescaleDB is away.
+                self._new.clear()
                 self._new.wait(next(pauses))
 
     def _read(self, connection: Connection) -> None:

@@ -62,6 +62,7 @@ class Watched:
         heard: when its last readable picture came, epoch seconds; at a start, the start.
         back: when the first one came after pictures were missing.
         waiting: when its newest picture came, and that picture's own time, until it is looked at.
+        unreadable: the picture that was looked at last is none.
         written: what the ledger says of it; None = nothing.
     """
 
@@ -72,6 +73,7 @@ class Watched:
         self.back = 0.0
         self.waiting: tuple[float, float] | None = None
         self.looked = 0.0
+        self.unreadable = False
         self.written = written
         self.finding = Finding("ok" if written in (None, "missing") else written, now)
         self.known = written is not None
@@ -85,7 +87,7 @@ class Watched:
         if self.written == "missing":
             self.back = now
         self.heard = now
-        self.known = True
+        self.known, self.unreadable = True, False
         if found.state != "ok" or now >= self._settled_at:
             self.finding = Finding(found.state, max(found.since, self.back))
 
@@ -242,6 +244,7 @@ class Watcher:
             except ValueError:
                 # Half a picture is none: a camera that sends nothing else has its picture missing.
                 UNREADABLE.inc()
+                watched.unreadable = True
                 return
             found = watched.truth.look(look)
         LOOKED.inc()
@@ -305,7 +308,8 @@ class Watcher:
         if device is None or device.status in ("maintenance", "retired") or device.state == "maintenance":
             one.heard = now
             return None, now
-        if one.waiting is None and now - one.heard > MISSING_PERIODS * period_of("camera", device.attrs):
+        unseen = one.waiting is None or one.unreadable
+        if unseen and now - one.heard > MISSING_PERIODS * period_of("camera", device.attrs):
             return "missing", one.heard
         if one.written == "missing" and one.heard <= self._began:
             return "missing", one.heard

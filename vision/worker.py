@@ -352,7 +352,8 @@ class Worker:
             for looked in batch
             if looked.outcome is not None and looked.outcome.opened
         ]
-        pictures = self._evidence.pictures(shots)
+        # A picture costs more than the frame; none is made where it is known that it cannot be kept.
+        pictures = [] if self._store.missing else self._evidence.pictures(shots)
         findings = Findings(outcomes, pictures)
         try:
             fresh = self._store.write(scenes, findings if outcomes else None)
@@ -362,7 +363,11 @@ class Worker:
             self._watch_store()
             NOT_STORED.inc(len(scenes))
             return scenes
-        self._tell(findings.readings, outcomes)
+        # Another worker stored a newer frame of the camera: what was found on ours was not said to anybody.
+        new = {(scene.camera, scene.time) for scene in fresh}
+        self._watchers.lost(one for one in outcomes if (one.camera, one.time) not in new)
+        self._evidence.lost([one for one in pictures if (one.camera, one.time) not in new])
+        self._tell(findings.readings, [one for one in outcomes if (one.camera, one.time) in new])
         for scene in fresh:
             for label, count in scene.counts().items():
                 OBJECTS.labels(label).inc(count)
@@ -385,7 +390,8 @@ class Worker:
         try:
             for looked, jpeg in zip(done, pictures, strict=True):
                 frame = looked.fetched.frame
-                self._live.put_snapshot(Frame(frame.camera, frame.time, jpeg), boxes_json(looked.scene))
+                shown = Frame(frame.camera, frame.time, jpeg)
+                self._live.put_snapshot(shown, boxes_json(looked.scene), clear=frame.camera in clear)
             self._live.publish(
                 SceneSeen(
                     looked.fetched.frame.camera,

@@ -2,7 +2,7 @@
 (function () {
   "use strict";
   const IOC = (window.IOC = window.IOC || {});
-  const AT_ONCE = 6;
+  const AT_ONCE = 6, PATIENCE_MS = 8000;
   let asking = 0;
   const camera = (IOC.camera = IOC.camera || {});
 
@@ -61,12 +61,12 @@
     asking++;
     view.dataset.asking = "1";
     view.dataset.for = id;
-    fetchInto(view, id, time).catch(() => {}).finally(() => { asking--; delete view.dataset.asking; });
+    fetchInto(view, id, time).catch(() => { delete view.dataset.wanted; }).finally(() => { asking--; delete view.dataset.asking; });
     return true;
   };
   async function fetchInto(view, id, time) {
-    const answer = await fetch(`/camera/${encodeURIComponent(id)}.jpg?t=${time}`);
-    if (!answer.ok) return;
+    const answer = await fetch(`/camera/${encodeURIComponent(id)}.jpg?t=${time}`, { signal: AbortSignal.timeout(PATIENCE_MS) });
+    if (!answer.ok) throw new Error(`picture: ${answer.status}`);
     const url = URL.createObjectURL(await answer.blob()), next = new Image();
     next.className = "camera-live";
     next.alt = "";

@@ -59,11 +59,8 @@
       // Without vision there are no scenes; a camera that sends frames is then asked for a new one now and then.
       const time = scene ? scene.time : picture.dataset.frames ? Math.floor(IOC.now() / 5) * 5 : 0;
       if (!time || shown === time || picture.dataset.loading) continue;
-      const next = new Image();
       picture.dataset.loading = "1";
-      next.onload = () => { picture.src = next.src; picture.dataset.shown = time; delete picture.dataset.loading; };
-      next.onerror = () => { delete picture.dataset.loading; };
-      next.src = `/camera/${encodeURIComponent(picture.dataset.camera)}.jpg?t=${time}`;
+      load(picture, time).catch(() => {}).finally(() => { delete picture.dataset.loading; });
     }
     for (const picture of root.querySelectorAll("img[data-camera]")) {
       const figure = picture.closest("figure"), why = IOC.untrue(picture.dataset.camera);
@@ -74,9 +71,20 @@
     }
     for (const age of root.querySelectorAll(".camera-age")) {
       const picture = age.closest("figure")?.querySelector("img[data-camera]");
-      if (picture?.dataset.shown) IOC.text(age, IOC.t("{age} ago", { age: desk.span(IOC.now() - Number(picture.dataset.shown)) }));
+      if (picture?.dataset.taken) IOC.text(age, IOC.t("{age} ago", { age: desk.span(IOC.now() - Number(picture.dataset.taken)) }));
     }
   };
+  /** Put a camera's newest picture into an `img`; how old it is the server says. */
+  async function load(picture, time) {
+    const url = `/camera/${encodeURIComponent(picture.dataset.camera)}.jpg?t=${time}`;
+    const answer = await fetch(url, { signal: AbortSignal.timeout(8000) });
+    if (!answer.ok) return;
+    const before = picture.src;
+    picture.src = URL.createObjectURL(await answer.blob());
+    if (before.startsWith("blob:")) URL.revokeObjectURL(before);
+    picture.dataset.shown = time;
+    picture.dataset.taken = Date.parse(answer.headers.get("X-Picture-Time")) / 1000;
+  }
 
   /** Ask for something in a dialog, with a word of explanation. `fields`: {name, label, kind: text|area|choice, options, required}; resolves with the values, or null. */
   desk.ask = function (title, fields, doIt, more = "") {

@@ -95,7 +95,7 @@
     if (row) choose(Number(row.dataset.incident));
     else if (button) act(button.dataset.act);
     else if (original) IOC.originals.open(Number(original.dataset.original), fresh);
-    else if (destroy) IOC.originals.destroy(chosen, fresh);
+    else if (destroy) IOC.originals.destroy(Number(destroy.dataset.destroy), fresh);
     else if (alarm) IOC.desk.set("incident-alarm", { data: Number(alarm.dataset.alarm) });
   }
 

@@ -25,6 +25,7 @@ _WORD_FROM: Final = 0.12
 
 
 def evidence_pictures(
+    incident: int,
     pictures: Sequence[KeptPicture],
     log: Mapping[int, Sequence[AuditEntry]],
     now: datetime,
@@ -35,6 +36,7 @@ def evidence_pictures(
     """The pictures of one alarm, the one it opened with first and large.
 
     Args:
+        incident: of the alarm; all its originals are destroyed together.
         pictures: in order of time.
         log: who opened or destroyed the original of each, by its id, newest first.
         now: what "today" is.
@@ -51,7 +53,7 @@ def evidence_pictures(
     foot: list[Component] = [_log(entries, numbers, now, words)]
     if any(picture.original == "sealed" for picture in pictures):
         foot.append(
-            html.Button(words("Destroy originals"), type="button", className="button quiet", **data(destroy="1"))
+            html.Button(words("Destroy originals"), type="button", className="button quiet", **data(destroy=incident))
         )
     return html.Section(
         [

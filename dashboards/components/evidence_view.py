@@ -57,7 +57,7 @@ def evidence_view(
         html.P(rule_in_words(alarm.rule, period, words), className="why-rule"),
     ]
     if evidence.pictures or (device is not None and device.kind == "camera" and alarm.measure):
-        parts.append(evidence_pictures(evidence.pictures, evidence.accesses, now, words, opens=opens))
+        parts.append(evidence_pictures(alarm.incident, evidence.pictures, evidence.accesses, now, words, opens=opens))
     if evidence.measure and evidence.points:
         title = MEASURES[evidence.measure].label.in_language(words.language)
         parts.append(html.H4(title, className="why-title"))

@@ -25,6 +25,8 @@ SIZES: Final = (("small", "Small"), ("medium", "Medium"), ("large", "Large"))
 def layout(text: str = "", ward: str = "", state: str = "", size: str = "", **query: str) -> html.Main:
     """The frame of the page; `assets/camera-grid.js` puts the tiles in from the feed. What is filtered stands in the address."""
     del query
+    # A key that comes twice in the address comes as a list.
+    text, ward, state, size = (one if isinstance(one, str) else "" for one in (text, ward, state, size))
     words = shell.reader().words
     known = {one.code for one in wards()}
     return shell.page(

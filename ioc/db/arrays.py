@@ -16,6 +16,8 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+#: Elements packed in one go.
+_AT_ONCE: Final = 64
 _size: Final = struct.Struct("!i").pack
 
 
@@ -80,7 +82,12 @@ def _head(element: int, length: int) -> bytes:
 def _items(code: str, size: int, values: Sequence[float]) -> bytes:
     sized: list[float] = [size] * (2 * len(values))
     sized[1::2] = values
-    return struct.pack("!" + f"i{code}" * len(values), *sized)
+    # Formats are kept compiled, so there are not as many of them as there are lengths.
+    whole = len(values) // _AT_ONCE * _AT_ONCE
+    pack, one = struct.Struct("!" + f"i{code}" * _AT_ONCE).pack, struct.Struct(f"!i{code}").pack
+    parts = [pack(*sized[at : at + 2 * _AT_ONCE]) for at in range(0, 2 * whole, 2 * _AT_ONCE)]
+    parts += [one(*sized[at : at + 2]) for at in range(2 * whole, len(sized), 2)]
+    return b"".join(parts)
 
 
 def _register(array: type[Array], number: int) -> None:

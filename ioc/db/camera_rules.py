@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+import structlog
 from psycopg.types.json import Jsonb
 
 from ioc.camera_rules import CameraRule
@@ -36,13 +37,21 @@ _CHANGE: Final = (
 
 
 def rules_of(connection: Connection, cameras: Sequence[str]) -> list[CameraRule]:
-    """The rules of some cameras, by camera and age.
+    """The rules of some cameras, by camera and age; one that is not of our shape is left out and told of.
 
     Raises:
         StorageError: TimescaleDB is away.
     """
     with translated():
-        return [_rule(row) for row in connection.execute(_OF.encode(), (list(cameras),))]
+        rows = connection.execute(_OF.encode(), (list(cameras),)).fetchall()
+    rules = []
+    for row in rows:
+        try:
+            rules.append(_rule(row))
+        except StorageError as error:
+            # The others are needed all the same.
+            structlog.get_logger().error("rule left out", why=str(error))
+    return rules
 
 
 def add(connection: Connection, rule: CameraRule, who: str) -> CameraRule:

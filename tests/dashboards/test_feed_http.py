@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import numpy as np
@@ -143,6 +143,26 @@ def test_picture_that_nobody_looked_at_is_veiled(site: str, live: Live, topic: s
     assert simplejpeg.decode_jpeg_header(answer.content)[:2] == (27, 48)
     # Noise averaged over forty by forty pixels is grey.
     assert np.abs(simplejpeg.decode_jpeg(answer.content, "BGR").astype(int) - 128).max() < 30
+
+
+def test_picture_that_vision_left_behind_gives_way_to_the_veiled_frame(site: str, live: Live, topic: str) -> None:
+    """Vision looked at it a minute ago and not since: what is shown is what the camera sees now."""
+    now = datetime.now(UTC)
+    live.put_snapshot(Frame(topic, now - timedelta(minutes=1), JPEG), b"[]")
+    live.put_frame(Frame(topic, now, simplejpeg.encode_jpeg(np.full((90, 160, 3), 200, dtype=np.uint8), 90, "BGR")))
+    answer = httpx.get(f"{site}/camera/{topic}.jpg")
+    assert answer.headers["x-annotated"] == "0"
+    assert datetime.fromisoformat(answer.headers["x-picture-time"]) == now
+    assert simplejpeg.decode_jpeg_header(answer.content)[1] == 48
+
+
+def test_picture_that_was_clear_is_veiled_when_its_camera_is_excepted_no_longer(
+    site: str, live: Live, topic: str
+) -> None:
+    """What vision drew while the camera was an exception."""
+    jpeg = simplejpeg.encode_jpeg(np.full((90, 160, 3), 200, dtype=np.uint8), 90, "BGR")
+    live.put_snapshot(Frame(topic, datetime.now(UTC), jpeg), b"[]", clear=True)
+    assert simplejpeg.decode_jpeg_header(httpx.get(f"{site}/camera/{topic}.jpg").content)[1] == 48
 
 
 def test_picture_of_a_camera_that_is_shown_clearly_is_the_frame(site: str, live: Live) -> None:

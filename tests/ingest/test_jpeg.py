@@ -34,11 +34,12 @@ def test_picture_size_padded() -> None:
         (b"\x89PNG\r\n\x1a\n", "shape"),
         (make_jpeg()[:-40], "shape"),
         (b"\xff\xd8\xff\xd9", "shape"),
+        (make_jpeg()[:-2] + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" * 200 + b"\xff\xd9", "size"),
         (b"\xff\xd8\xff\xc0\x00\x11\x08\xff\xff\xff\xff\x03" + b"\0" * 20 + b"\xff\xd9", "size"),
     ],
 )
 def test_picture_size_of_something_else(jpeg: bytes, reason: str) -> None:
-    """No JPEG, a cut one, and one that claims a giant picture are rejected."""
+    """No JPEG, a cut one, one that claims a giant picture, and one that takes for ever to decode are rejected."""
     with pytest.raises(RejectedError) as caught:
         picture_size(jpeg)
     assert caught.value.reason == reason

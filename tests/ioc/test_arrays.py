@@ -27,6 +27,12 @@ _TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.ju
 )
 def test_arrays_arrive_as_they_are(db: Database, rows: list[tuple[str, float, int, datetime]]) -> None:
     """Texts of any script, all numbers, times before and after 2000; also none at all."""
+    # In one go, and beyond that.
+    for much in (rows, rows * 50):
+        check(db, much)
+
+
+def check(db: Database, rows: list[tuple[str, float, int, datetime]]) -> None:
     names, values, numbers, moments = ([row[column] for row in rows] for column in range(4))
     sent = [texts(names), floats(values), small_integers(numbers), times(moments)]
     with db.connect() as connection:

@@ -86,7 +86,9 @@ def test_snapshot_of_unknown_camera_is_none(live):
     assert live.snapshot("nowhere") is None
     assert live.frame("nowhere") is None
     live.put_snapshot(Frame("here", T0, b"jpeg"), b"[]")
-    assert live.snapshot("here") == (Frame("here", T0, b"jpeg"), b"[]")
+    assert live.snapshot("here") == (Frame("here", T0, b"jpeg"), b"[]", False)
+    live.put_snapshot(Frame("here", T0, b"jpeg"), b"[]", clear=True)
+    assert live.snapshot("here") == (Frame("here", T0, b"jpeg"), b"[]", True)
 
 
 def test_heartbeats_are_those_that_beat(live):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import vision.rules.base
 from ioc.camera_rules import RULE_KINDS, CameraRule
 from ioc.catalog import KINDS, MEASURES
-from tests.vision.film import Actor, counted, every, said, show, straight, watch_by
+from tests.vision.film import Actor, counted, every, said, scene, show, straight, watch_by
 from vision.rules import watching
 from vision.rules.base import depth
 from vision.rules.camera import FINDINGS
@@ -281,6 +281,14 @@ def test_congestion_at_a_low_rate_is_judged_by_occupancy_alone() -> None:
     assert [value for _, value in said(outcomes, "congested")] == [1]
     flow = counted(outcomes, 1)[""]
     assert 0.5 < flow.seconds / flow.watched_s <= 1
+
+
+@pytest.mark.parametrize("aspect", [400.0, 0.01])
+def test_congestion_on_a_strip_of_a_picture(aspect: float) -> None:
+    """A camera may send any shape; whoever looks at the others must not end for it."""
+    watch = watch_by(make("congestion", occupancy=0.5, seconds=20))
+    assert watch.look(scene(0.0, queue(0.0)), aspect) is not None
+    assert watch.look(scene(1.0, queue(0.0)), aspect) is not None
 
 
 # --- people ---

@@ -47,7 +47,7 @@ class Congestion(Watching):
 
     def covered(self, look: Look) -> float:
         """Share of the zone that boxes of vehicles cover."""
-        rows = round(CELLS / look.aspect)
+        rows = max(1, round(CELLS / look.aspect))
         if self._mask is None or self._mask.shape[0] != rows:
             corners = np.round(self._points * (CELLS - 1, rows - 1)).astype(np.int32)
             self._mask = np.zeros((rows, CELLS), dtype=np.uint8)

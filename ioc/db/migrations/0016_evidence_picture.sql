@@ -28,6 +28,8 @@ CREATE TABLE evidence_original (
 );
 ALTER TABLE evidence_original ALTER COLUMN sealed SET STORAGE EXTERNAL;
 
+CREATE INDEX alarm_device ON alarm (device, rule, id);
+
 -- Which alarm a picture proves: of each rule the first one of its camera and measure that was not over when it was kept. An alarm
 -- opens after its picture was kept, by no more than its rule's delay. Both times are the server's side's, not the camera's.
 CREATE VIEW evidence_of_alarm AS
