@@ -30,7 +30,7 @@ class Renewal:
         self._asked = False
         self._known: object = None
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGHUP, lambda _number, _frame: self._ask())
+            signal.signal(signal.SIGHUP, lambda _number, _frame: self.ask())
 
     def loading(self) -> None:
         """Say that the weights are loaded as they are now."""
@@ -69,6 +69,6 @@ class Renewal:
             raise
         return detector
 
-    def _ask(self) -> None:
+    def ask(self) -> None:
         # No more than this: a handler may interrupt its thread anywhere.
         self._asked = True
