@@ -70,5 +70,6 @@ class Renewal:
         return detector
 
     def ask(self) -> None:
+        """Have the weights loaded again although they did not change; as SIGHUP does."""
         # No more than this: a handler may interrupt its thread anywhere.
         self._asked = True
