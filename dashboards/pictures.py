@@ -14,8 +14,8 @@ from dashboards.veil import veil
 from ioc.errors import LiveError
 from ioc.topics import DEVICE_ID
 
-#: A frame that is newer by this than what vision last looked at is shown in its place: vision is behind, or gone.
-_BEHIND: Final = timedelta(seconds=10)
+#: A frame that is newer by this than what vision last looked at is shown in its place: vision is far behind, or gone.
+_BEHIND: Final = timedelta(seconds=30)
 #: The picture may be shown again without asking for no longer than this; the page asks with the scene's time anyway.
 _FRESH: Final = "private, no-cache"
 
