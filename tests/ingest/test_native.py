@@ -138,7 +138,7 @@ POISON: list[tuple[str, str | bytes, bytes, str]] = [
     ("topic", "payload", "reason"), [case[1:] for case in POISON], ids=[case[0] for case in POISON]
 )
 def test_poison_goes_to_quarantine(topic: str | bytes, payload: bytes, reason: str) -> None:
-    """Every kind of poison stores nothing, is kept with its reason, and is acknowledged."""
+    """Every kind of poison stores nothing, is kept with its reason, and is acknowledged; of a picture little is kept."""
     batch = decode(topic, payload)
     assert reasons(batch) == [reason]
     assert not batch.readings
@@ -149,7 +149,7 @@ def test_poison_goes_to_quarantine(topic: str | bytes, payload: bytes, reason: s
     (rejected,) = batch.rejected
     assert rejected.detail
     assert rejected.size == len(payload)
-    assert rejected.payload == payload[:65_536]
+    assert rejected.payload == payload[: 16 if payload.startswith(b"\xff\xd8") else 65_536]
     assert "\0" not in rejected.topic + rejected.detail
     (rejected.topic + rejected.detail).encode()
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from ioc.camera_rules import CameraRule
 from ioc.db.audit import verify_audit
@@ -92,9 +93,7 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(connection: Connection, ca
     assert len(history(connection, camera)) == 2
 
 
-def test_a_row_that_is_not_ours_is_left_out_and_named(
-    connection: Connection, camera: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_row_that_is_not_ours_is_left_out_and_named(connection: Connection, camera: str) -> None:
     """Written past us: which rule it is, and what to do; the others are followed all the same."""
     kept = add(connection, at(camera), WHO)
     connection.execute(
@@ -102,10 +101,11 @@ def test_a_row_that_is_not_ours_is_left_out_and_named(
         " VALUES (%s, 'zone', 'x', '{\"x\": 1}', '[]', '{}', 1)",
         (camera,),
     )
-    assert rules_of(connection, [camera]) == [kept]
-    told = "".join(capsys.readouterr())
-    assert f"of camera {camera} is not of our shape" in told
-    assert "delete its row" in told
+    with capture_logs() as told:
+        assert rules_of(connection, [camera]) == [kept]
+    (line,) = told
+    assert f"of camera {camera} is not of our shape" in line["why"]
+    assert "delete its row" in line["why"]
 
 
 def test_change_of_what_is_no_longer_so_is_refused(connection: Connection, camera: str) -> None:
