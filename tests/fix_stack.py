@@ -160,6 +160,13 @@ def db(stack: Stack, template: str) -> Iterator[Database]:
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
+@pytest.fixture
+def connection(db: Database) -> Iterator[Connection]:
+    """A connection in autocommit."""
+    with db.connect() as opened:
+        yield opened
+
+
 @pytest.fixture(scope="module")
 def broker(runtime: Path) -> Iterator[BrokerServer]:
     """A broker of this module's own."""

@@ -18,19 +18,19 @@ from prometheus_client import Counter, Gauge, Histogram
 from ioc.catalog import MEASURES, PICTURE_STATES, PictureState, period_of
 from ioc.db import camera_truth as ledger
 from ioc.db.devices import all_devices
-from ioc.db.pool import Connection, connect, edition, translated
+from ioc.db.pool import Connection, edition, translated
 from ioc.db.readings import begin_writing, store_readings
-from ioc.errors import LiveError, StorageError
+from ioc.errors import LiveError
 from ioc.live import Live
 from ioc.model import Change, Device, DevicesChanged, FrameArrived, Quality, Reading, ReadingsChanged, StatesChanged
 from ioc.service import Service, backoff, run
+from ioc.turns import take_turns
 from vision.look import look_at
 from vision.truth import CameraTruth, Finding
 from vision.view import View, pack, unpack
 
 #: Any number of our own: one watcher acts on a database at a time.
 _LOCK: Final = 0x7464_6361
-STANDBY_S: Final = 2.0
 MEASURE: Final = "pictureState"
 #: A camera is looked at no more often; with more cameras than there is time for, less often, in turn.
 LOOK_EVERY_S: Final = 2.0
@@ -47,7 +47,6 @@ _PROOF_OF_HEARING_S: Final = 30.0
 _WATCHED_EVERY_S: Final = 10.0
 _LESSONS_EVERY_S: Final = 2.0
 _KEEP_EVERY_S: Final = 600.0
-_LASTED_S: Final = 10.0
 
 LOOKED: Final = Counter("ioc_truth_pictures_total", "Pictures looked at for camera truth.")
 UNREADABLE: Final = Counter("ioc_truth_pictures_unreadable_total", "Pictures that could not be decoded.")
@@ -341,36 +340,7 @@ def serve(service: Service) -> None:
     """Run watchers until told to stop: one acts, others stand by."""
     # One picture is small work; several threads would only wait for each other.
     cv2.setNumThreads(1)
-    live = Live(service.settings.require("redis_url"))
-    waits = backoff()
-    while not service.stopping.is_set():
-        began = time.monotonic()
-        service.figures = lambda: {"acting": 0}
-        try:
-            with connect(service.settings.require("database_url"), name="ioc-truth") as connection:
-                connection.autocommit = True
-                service.recover("timescaledb")
-                if _wait_for_turn(service, connection):
-                    watcher = Watcher(service, connection, live)
-                    service.figures = watcher.figures
-                    watcher.run()
-        except StorageError as error:
-            service.degrade("timescaledb", error)
-            if time.monotonic() - began > _LASTED_S:
-                waits = backoff()
-            service.stopping.wait(next(waits))
-    live.close()
-
-
-def _wait_for_turn(service: Service, connection: Connection) -> bool:
-    """Stand by until the lock is ours; it goes with the connection. False = told to stop."""
-    while not service.stopping.is_set():
-        with translated():
-            row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
-        if row is not None and row[0]:
-            return True
-        service.stopping.wait(STANDBY_S)
-    return False
+    take_turns(service, _LOCK, lambda connection, live: Watcher(service, connection, live))
 
 
 def main() -> None:

@@ -64,10 +64,15 @@
     fetchInto(view, id, time).catch(() => { delete view.dataset.wanted; }).finally(() => { asking--; delete view.dataset.asking; });
     return true;
   };
-  async function fetchInto(view, id, time) {
+  /** A camera's newest picture: an object URL that the caller gives back, and by the server's word when it was taken. */
+  camera.picture = async function (id, time) {
     const answer = await fetch(`/camera/${encodeURIComponent(id)}.jpg?t=${time}`, { signal: AbortSignal.timeout(PATIENCE_MS) });
     if (!answer.ok) throw new Error(`picture: ${answer.status}`);
-    const url = URL.createObjectURL(await answer.blob()), next = new Image();
+    const { headers } = answer;
+    return { url: URL.createObjectURL(await answer.blob()), taken: Date.parse(headers.get("X-Picture-Time")) / 1000, annotated: headers.get("X-Annotated") };
+  };
+  async function fetchInto(view, id, time) {
+    const { url, taken, annotated } = await camera.picture(id, time), next = new Image();
     next.className = "camera-live";
     next.alt = "";
     next.src = url;
@@ -76,8 +81,8 @@
     const before = view.querySelector(".camera-live");
     if (before) { before.replaceWith(next); URL.revokeObjectURL(before.src); }
     else view.prepend(next);
-    view.dataset.taken = Date.parse(answer.headers.get("X-Picture-Time")) / 1000;
-    view.dataset.annotated = answer.headers.get("X-Annotated");
+    view.dataset.taken = taken;
+    view.dataset.annotated = annotated;
     view.dispatchEvent(new CustomEvent("picture", { detail: next }));
   }
   /** Mark a view by the age of the picture in it, and take the picture away when it is gone. Returns fresh, late or gone. */

@@ -76,14 +76,11 @@
   };
   /** Put a camera's newest picture into an `img`; how old it is the server says. */
   async function load(picture, time) {
-    const url = `/camera/${encodeURIComponent(picture.dataset.camera)}.jpg?t=${time}`;
-    const answer = await fetch(url, { signal: AbortSignal.timeout(8000) });
-    if (!answer.ok) return;
-    const before = picture.src;
-    picture.src = URL.createObjectURL(await answer.blob());
+    const { url, taken } = await IOC.camera.picture(picture.dataset.camera, time), before = picture.src;
+    picture.src = url;
     if (before.startsWith("blob:")) URL.revokeObjectURL(before);
     picture.dataset.shown = time;
-    picture.dataset.taken = Date.parse(answer.headers.get("X-Picture-Time")) / 1000;
+    picture.dataset.taken = taken;
   }
 
   /** Ask for something in a dialog, with a word of explanation. `fields`: {name, label, kind: text|area|choice, options, required}; resolves with the values, or null. */

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from dash import html
+from dash.development.base_component import Component
 
 from dashboards.attributes import data
 from dashboards.components.priority import prio
-from dashboards.when import figure, moment
+from dashboards.when import figure, moment, since, span
 from ioc.alarms.machine import ANNUNCIATED, STATE_LABELS
 from ioc.catalog import RULES, pace_of
 from ioc.i18n import Translator
@@ -56,6 +57,45 @@ def alarm_table(
     if len(ordered) <= SHOWN:
         return html.Div(table)
     return html.Div([table, html.Div(words("{n} more alarms", n=len(ordered) - SHOWN), className="more muted")])
+
+
+def alarm_lines(
+    alarms: Sequence[Alarm], now: datetime, words: Translator, shots: Mapping[int, int] | None = None
+) -> Component:
+    """Alarms of one device, a line each, leading to their incidents.
+
+    Args:
+        alarms: in their order.
+        now: the time.
+        words: the reader's language.
+        shots: the picture that an alarm opened with, by its id; the incident shows it large.
+    """
+    if not alarms:
+        return html.P(words("No alarms"), className="muted")
+
+    def shot(alarm: Alarm) -> Component | None:
+        picture = None if shots is None else shots.get(alarm.id)
+        return None if picture is None else html.Img(src=f"/evidence/{picture}.jpg", alt="", className="alarm-shot")
+
+    rows = [
+        html.Tr(
+            [
+                html.Td(prio(alarm.priority, alarm_look(alarm))),
+                html.Td(html.A([shot(alarm), rule_name(alarm.rule, words)], href=f"/incidents?id={alarm.incident}")),
+                html.Td(figure(alarm.measure, alarm.value, words) if alarm.measure else "", className="num"),
+                html.Td(moment(alarm.opened, now)),
+                html.Td(
+                    words("lasted {span}", span=span(alarm.returned - alarm.opened, words))
+                    if alarm.returned is not None
+                    else since(alarm.opened)
+                ),
+                html.Td(STATE_LABELS[alarm.state].in_language(words.language), className="muted"),
+            ],
+            key=str(alarm.id),
+        )
+        for alarm in alarms
+    ]
+    return html.Table(html.Tbody(rows), className="table alarm-lines")
 
 
 def urgency(alarm: Alarm) -> tuple[int, int, datetime, int]:

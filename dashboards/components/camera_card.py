@@ -10,11 +10,8 @@ from dash import html
 from dash.development.base_component import Component
 
 from dashboards.camera_records import COUNTED, STEP, CameraFile, Counted
-from dashboards.components.alarm_table import alarm_look, rule_name
 from dashboards.components.incident_rows import ward_name
-from dashboards.components.priority import prio
-from dashboards.when import figure, moment, number, since, span
-from ioc.alarms.machine import STATE_LABELS
+from dashboards.when import number, since
 from ioc.i18n import Translator
 from ioc.model import STAGES, CameraFigures
 
@@ -73,45 +70,6 @@ def figures_card(figures: CameraFigures | None, words: Translator) -> list[Compo
         ),
         *_stages(figures, words),
     ]
-
-
-def alarm_lines(file: CameraFile, now: datetime, words: Translator) -> Component:
-    """Its alarms, newest first, each with the way to its incident."""
-    if not file.alarms:
-        return html.P(words("No alarms"), className="muted")
-    return html.Table(
-        html.Tbody(
-            [
-                html.Tr(
-                    [
-                        html.Td(prio(alarm.priority, alarm_look(alarm))),
-                        html.Td(
-                            html.A(
-                                [_shot(file.shots.get(alarm.id)), rule_name(alarm.rule, words)],
-                                href=f"/incidents?id={alarm.incident}",
-                            )
-                        ),
-                        html.Td(figure(alarm.measure, alarm.value, words) if alarm.measure else "", className="num"),
-                        html.Td(moment(alarm.opened, now)),
-                        html.Td(
-                            words("lasted {span}", span=span(alarm.returned - alarm.opened, words))
-                            if alarm.returned is not None
-                            else since(alarm.opened)
-                        ),
-                        html.Td(STATE_LABELS[alarm.state].in_language(words.language), className="muted"),
-                    ],
-                    key=str(alarm.id),
-                )
-                for alarm in file.alarms
-            ]
-        ),
-        className="table alarm-lines",
-    )
-
-
-def _shot(picture: int | None) -> Component | None:
-    """The picture that an alarm opened with, small; the incident shows it large."""
-    return None if picture is None else html.Img(src=f"/evidence/{picture}.jpg", alt="", className="alarm-shot")
 
 
 def counts_data(rows: Sequence[Counted], now: datetime) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 
 from dashboards.attributes import data
 from dashboards.city import Health
-from dashboards.components.alarm_table import alarm_look, rule_name, value_now
+from dashboards.components.alarm_table import value_now
 from dashboards.components.device_table import kind_name
 from dashboards.components.incident_rows import ward_name
 from dashboards.components.priority import prio
@@ -21,7 +21,6 @@ from dashboards.components.strip import heard_strip, picture_strip, state_strip
 from dashboards.detail_words import detail_in_words
 from dashboards.device_records import STRIP, STRIP_BUCKET, DeviceFile, Relative
 from dashboards.when import figure, moment, number, since, span
-from ioc.alarms.machine import STATE_LABELS
 from ioc.catalog import KINDS, MEASURES, PICTURE_STATES
 from ioc.i18n import Translator
 from ioc.model import Quality, Rejected
@@ -153,31 +152,6 @@ def strips(file: DeviceFile, now: datetime, words: Translator) -> html.Div:
         ],
         className="strips",
     )
-
-
-def alarm_lines(file: DeviceFile, now: datetime, words: Translator) -> Component:
-    """Its alarms, newest first."""
-    if not file.alarms:
-        return html.P(words("No alarms"), className="muted")
-    rows = [
-        html.Tr(
-            [
-                html.Td(prio(alarm.priority, alarm_look(alarm))),
-                html.Td(html.A(rule_name(alarm.rule, words), href=f"/incidents?id={alarm.incident}")),
-                html.Td(figure(alarm.measure, alarm.value, words) if alarm.measure else "", className="num"),
-                html.Td(moment(alarm.opened, now)),
-                html.Td(
-                    words("lasted {span}", span=span(alarm.returned - alarm.opened, words))
-                    if alarm.returned is not None
-                    else since(alarm.opened)
-                ),
-                html.Td(STATE_LABELS[alarm.state].in_language(words.language), className="muted"),
-            ],
-            key=str(alarm.id),
-        )
-        for alarm in file.alarms
-    ]
-    return html.Table(html.Tbody(rows), className="table alarm-lines")
 
 
 def rejected_lines(file: DeviceFile, now: datetime, words: Translator) -> Component:

@@ -14,7 +14,8 @@ from dash import ClientsideFunction, Input, Output, dcc, html
 from dashboards import shell
 from dashboards.attributes import aria, data
 from dashboards.camera_records import camera_file, counted
-from dashboards.components.camera_card import alarm_lines, camera_head, counts_data, figures_card
+from dashboards.components.alarm_table import alarm_lines
+from dashboards.components.camera_card import camera_head, counts_data, figures_card
 from dashboards.components.camera_rules import kinds_data, rules_data
 from dashboards.components.storage_away import storage_away
 from dashboards.evidence import shows_picture
@@ -109,7 +110,7 @@ async def show_camera(given: object, changed: int) -> tuple[Any, ...]:
         "1" if shows_picture(room().feed.city, key, time.time()) else "",
         camera_head(file, words),
         None,
-        alarm_lines(file, now, words),
+        alarm_lines(file.alarms, now, words, file.shots),
         {"rules": rules_data(file, await _watched(key), words), "at": now.timestamp()},
     )
 

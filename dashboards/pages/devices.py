@@ -17,6 +17,7 @@ from dashboards.city import Health
 from dashboards.components import command_chain as chain
 from dashboards.components import device_entry as entry
 from dashboards.components import device_panel as panel
+from dashboards.components.alarm_table import alarm_lines
 from dashboards.components.device_table import device_filters, device_table
 from dashboards.components.history_chart import graph, history_chart
 from dashboards.components.storage_away import storage_away
@@ -152,7 +153,7 @@ async def show_device(chosen: str, measure: str, changed: int) -> tuple[Any, ...
         picture,
         panel.measure_table(file, _measure(measure, file), now, words),
         panel.strips(file, now, words),
-        panel.alarm_lines(file, now, words),
+        alarm_lines(file.alarms, now, words),
         panel.relatives(file, words),
         panel.rejected_lines(file, now, words),
         entry.event_lines(file, now, words),

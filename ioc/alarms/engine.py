@@ -22,8 +22,8 @@ from ioc.catalog import FINDINGS, MEASURES, RULES
 from ioc.db import alarms as stored
 from ioc.db import snapshot
 from ioc.db.devices import all_devices
-from ioc.db.pool import Connection, connect, translated
-from ioc.errors import LiveError, StorageError
+from ioc.db.pool import Connection, translated
+from ioc.errors import LiveError
 from ioc.live import Live
 from ioc.model import (
     AlarmsChanged,
@@ -34,7 +34,8 @@ from ioc.model import (
     ReadingsChanged,
     StatesChanged,
 )
-from ioc.service import Service, backoff, utc_now
+from ioc.service import Service, utc_now
+from ioc.turns import take_turns
 
 #: Any number of our own: one engine acts on a database at a time.
 _LOCK: Final = 0x7464_616C
@@ -44,14 +45,10 @@ TICK_S: Final = 1.0
 RECONCILE_S: Final = 30.0
 #: How often TimescaleDB is asked while Redis is away.
 POLL_S: Final = 3.0
-#: How often a second engine tries to take over.
-STANDBY_S: Final = 2.0
 #: A batch that is committed may have been received this much earlier.
 _COMMIT_LAG: Final = timedelta(seconds=60)
 #: While anything was heard this recently, the way from the devices to us works.
 _PROOF_OF_HEARING: Final = timedelta(seconds=30)
-#: An engine that worked for so long was well; the next one need not wait.
-_LASTED_S: Final = 10.0
 #: Decisions in one transaction: a flood is stored quickly, and nobody waits long for a lock.
 _AT_ONCE: Final = 200
 
@@ -328,37 +325,4 @@ def _entry_time(entry: str) -> datetime:
 
 def serve(service: Service) -> None:
     """Run engines until told to stop: one acts, others stand by."""
-    live = Live(service.settings.require("redis_url"))
-    waits = backoff()
-    while not service.stopping.is_set():
-        began = time.monotonic()
-        service.figures = _standing_by
-        try:
-            with connect(service.settings.require("database_url"), name="ioc-alarms") as connection:
-                connection.autocommit = True
-                service.recover("timescaledb")
-                if _wait_for_turn(service, connection):
-                    engine = Engine(service, connection, live)
-                    service.figures = engine.figures
-                    engine.run()
-        except StorageError as error:
-            service.degrade("timescaledb", error)
-            if time.monotonic() - began > _LASTED_S:
-                waits = backoff()
-            service.stopping.wait(next(waits))
-    live.close()
-
-
-def _wait_for_turn(service: Service, connection: Connection) -> bool:
-    """Stand by until the lock is ours; it goes with the connection. False = told to stop."""
-    while not service.stopping.is_set():
-        with translated():
-            row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
-        if row is not None and row[0]:
-            return True
-        service.stopping.wait(STANDBY_S)
-    return False
-
-
-def _standing_by() -> dict[str, float]:
-    return {"acting": 0}
+    take_turns(service, _LOCK, lambda connection, live: Engine(service, connection, live))

@@ -22,18 +22,10 @@ from ioc.live import Live
 from ioc.model import Announcement, DevicesChanged, Frame, Quality, Reading, ReadingsChanged, SceneSeen
 from tests.fix_browser import OPERATOR
 from tests.fix_ingest import eventually
-from tests.fix_stack import Database
 from vision.picture import encode_jpeg
 
 NAME = "Ngã tư Bình Thái"
 SCENE = np.kron(np.random.default_rng(3).integers(60, 190, (9, 16, 3)), np.ones((40, 40, 1))).astype(np.uint8)
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection in autocommit."""
-    with db.connect() as made:
-        yield made
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -34,10 +33,10 @@ from ioc.model import (
     SceneSeen,
     StageTime,
 )
-from ioc.settings import Settings
 from tests.fix_browser import OPERATOR, Wall
 from tests.fix_ingest import eventually
 from tests.fix_stack import CacheServer, Database
+from tests.material import need
 from vision.picture import encode_jpeg
 
 WARD, OTHER_WARD = "27094", "26800"
@@ -50,20 +49,9 @@ Play = Callable[..., None]
 @pytest.fixture(scope="module")
 def footage() -> list[bytes]:
     """A few seconds of a street with people, as JPEGs."""
-    places = [Settings().home / "media" / "vtest.avi", Settings().data_dir / "media" / "vtest.avi"]
-    found = next((place for place in places if Path(place).is_file()), None)
-    if found is None:
-        pytest.skip(f"no footage: none of {', '.join(map(str, places))}")
-    video = cv2.VideoCapture(str(found))
+    video = cv2.VideoCapture(str(need("vtest.avi")))
     frames = [video.read()[1] for _ in range(40)]
     return [encode_jpeg(frame) for frame in frames[::4]]
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection in autocommit."""
-    with db.connect() as made:
-        yield made
 
 
 @pytest.fixture

@@ -14,15 +14,8 @@ from ioc.db.devices import device as registered
 from ioc.db.pool import Connection
 from tests.fix_browser import OPERATOR
 from tests.fix_ingest import Device, eventually
-from tests.fix_stack import BrokerServer, Database
+from tests.fix_stack import BrokerServer
 from tests.lamp import Lamp
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection in autocommit."""
-    with db.connect() as connection:
-        yield connection
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from ioc.db.pool import Connection
 from ioc.sealing import MasterKey
 from ioc.service import utc_now
 from tests.fix_browser import OPERATOR, Wall
-from tests.fix_stack import Database
 
 RAW = bytes(range(32))
 KEY = MasterKey(RAW)
@@ -35,12 +34,6 @@ def wall(environment: dict[str, str], runtime: Path) -> Iterator[Wall]:
     running.start()
     yield running
     running.stop()
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    with db.connect() as made:
-        yield made
 
 
 def jpeg(grey: int, width: int = 1280) -> bytes:

@@ -16,14 +16,6 @@ from ioc.db.alarms import log_of
 from ioc.db.pool import Connection
 from tests.fix_browser import OPERATOR
 from tests.fix_ingest import Device, eventually, now_ms
-from tests.fix_stack import Database
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection in autocommit."""
-    with db.connect() as made:
-        yield made
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -15,14 +14,6 @@ from ioc.db.mappings import all_mappings, history
 from ioc.db.pool import Connection
 from tests.fix_browser import OPERATOR
 from tests.fix_ingest import Device, eventually, now_ms
-from tests.fix_stack import Database
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection in autocommit."""
-    with db.connect() as made:
-        yield made
 
 
 @pytest.fixture

@@ -19,14 +19,6 @@ from ioc.model import DevicesChanged, Discovery, Event
 from ioc.register import ACTS, ADOPT, EDIT, RETIRE
 from tests.fix_browser import OPERATOR
 from tests.fix_ingest import eventually
-from tests.fix_stack import Database
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection in autocommit."""
-    with db.connect() as connection:
-        yield connection
 
 
 @pytest.fixture

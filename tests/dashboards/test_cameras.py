@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,19 +23,11 @@ from ioc.i18n import LANGUAGES, Language, translator
 from ioc.model import CameraFigures, Device, DevicesChanged, FrameArrived, RulesWatched, StageTime
 from tests.dashboards.test_pages_records import add_device, add_incident
 from tests.fix_browser import Wall
-from tests.fix_stack import Database
 from vision.snapshot import STYLE
 
 VI, EN = translator("vi"), translator("en")
 LINE = ((0.2, 0.5), (0.8, 0.5))
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection in autocommit."""
-    with db.connect() as made:
-        yield made
 
 
 @pytest.fixture

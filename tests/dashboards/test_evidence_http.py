@@ -19,7 +19,6 @@ from ioc.live import Live
 from ioc.sealing import MasterKey
 from ioc.service import utc_now
 from tests.dashboards.test_feed_http import serving
-from tests.fix_stack import Database
 
 RAW = bytes(range(32))
 KEY = MasterKey(RAW)
@@ -34,12 +33,6 @@ def site(environment: dict[str, str], live: Live, runtime: Path) -> Iterator[str
     file.write_text(base64.b64encode(RAW).decode() + "\n")
     with serving(environment | {"IOC_EVIDENCE_MASTER_KEY_FILE": str(file)}) as address:
         yield address
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    with db.connect() as connection:
-        yield connection
 
 
 def picture_of_alarm(connection: Connection, *, key: MasterKey | None = KEY, alarm: bool = True) -> tuple[int, int]:

@@ -9,14 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-import pytest
 
 from dashboards.feed import QUEUE, Client, Feed, running
 from ioc.db.pool import Connection, Pool
 from ioc.live import Live
 from ioc.model import Heartbeat, Quality, Reading, ReadingsChanged
 from ioc.settings import Settings
-from tests.fix_stack import CacheServer, Database
+from tests.fix_stack import CacheServer
 
 #: Patience of a test; never what is measured.
 PATIENCE_S = 60.0
@@ -87,12 +86,6 @@ def store_gauge(connection: Connection, device: str, value: float) -> Reading:
         (device, now, value, now),
     )
     return Reading(now, device, "waterLevel", value, Quality.GOOD, now)
-
-
-@pytest.fixture
-def connection(db: Database) -> Any:
-    with db.connect() as connection:
-        yield connection
 
 
 def test_page_that_connects_gets_the_present_then_what_changes(

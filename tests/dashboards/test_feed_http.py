@@ -19,7 +19,6 @@ import simplejpeg
 from ioc.db.pool import Connection
 from ioc.live import Live
 from ioc.model import Frame
-from tests.fix_stack import Database
 
 #: A camera whose picture is not blurred.
 CLEAR = "cam-clear"
@@ -52,12 +51,6 @@ def site(environment: dict[str, str], live: Live) -> Iterator[str]:
     del live
     with serving(environment | {"IOC_PRIVACY_CLEAR_CAMERAS": json.dumps([CLEAR])}) as address:
         yield address
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    with db.connect() as connection:
-        yield connection
 
 
 def make_incident(connection: Connection) -> tuple[int, int]:

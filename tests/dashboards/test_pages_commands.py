@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
@@ -39,13 +38,6 @@ from tests.fix_stack import Database
 VI, EN = translator("vi"), translator("en")
 T0 = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 STATES = get_args(CommandState)
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection in autocommit."""
-    with db.connect() as made:
-        yield made
 
 
 def at(seconds: float) -> datetime:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,14 +13,6 @@ from dashboards.evidence import gather
 from dashboards.incident_search import SHOWN, Filters, search
 from ioc.db.alarms import alarms_of
 from ioc.db.pool import Connection
-from tests.fix_stack import Database
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection in autocommit."""
-    with db.connect() as made:
-        yield made
 
 
 @pytest.fixture

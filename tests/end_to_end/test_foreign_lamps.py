@@ -37,7 +37,7 @@ from ioc.register import Entry, register
 from ioc.settings import Settings
 from tests.fix_ingest import eventually
 from tests.fix_peers import StartPeer
-from tests.fix_stack import BrokerServer, Database
+from tests.fix_stack import BrokerServer
 
 pytestmark = pytest.mark.usefixtures("ingest")
 #: So that what is not answered expires while a test waits; long enough for a busy machine to answer in.
@@ -48,13 +48,6 @@ PATIENCE_S = 25.0
 def settings(settings: Settings) -> Settings:
     """With some patience."""
     return settings.model_copy(update={"command_answer_s": PATIENCE_S})
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection in autocommit."""
-    with db.connect() as connection:
-        yield connection
 
 
 class Host:

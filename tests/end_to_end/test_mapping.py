@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-import pytest
 
 from ingest.service import Ingest
 from ioc.db.mappings import save, standing_filters, switch
@@ -15,16 +13,8 @@ from ioc.db.pool import Connection
 from ioc.db.replay import ask, newest
 from ioc.mapping import Item, TopicMapping
 from tests.fix_ingest import Device, eventually, now_ms
-from tests.fix_stack import Database
 
 WHO = "Kỹ thuật viên"
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection in autocommit."""
-    with db.connect() as made:
-        yield made
 
 
 def held(connection: Connection, like: str) -> list[tuple[str, str]]:

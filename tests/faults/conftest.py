@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ioc.db.pool import Connection
 from ioc.live import Live
 from ioc.settings import Settings
 from ioc.stack.home import Home
@@ -70,13 +69,6 @@ def publish(broker: BrokerServer) -> Iterator[Publish]:
     yield start
     for load in started:
         load.end()
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection of the test's own, in autocommit."""
-    with db.connect() as connection:
-        yield connection
 
 
 @pytest.fixture(scope="module")

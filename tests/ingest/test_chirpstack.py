@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -26,7 +25,6 @@ from ioc.model import Answer
 from ioc.model import Device as Registered
 from tests.decoding import RECEIVED, Ear, make_device, reasons, sample, states
 from tests.fix_ingest import Device, eventually
-from tests.fix_stack import Database
 from tests.ingest.hostile import check_sane, hostile
 
 LAMP, GAUGE, BIN = (f"lora.70b3d57ed0061a0{n}" for n in (1, 2, 3))
@@ -387,13 +385,6 @@ def test_decode_anything(event: str, payload: bytes) -> None:
 
 
 # --- through the broker and the database ---
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection in autocommit."""
-    with db.connect() as connection:
-        yield connection
 
 
 @pytest.mark.usefixtures("ingest")

@@ -39,13 +39,6 @@ def environment(environment: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection in autocommit."""
-    with db.connect() as connection:
-        yield connection
-
-
-@pytest.fixture
 def process(spawn: Spawn, live: Live) -> subprocess.Popen[bytes]:
     """An ingest process."""
     started = spawn()

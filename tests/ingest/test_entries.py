@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from ingest.clock import Clocks
 from ingest.entries import Entries
 from ingest.intake import Intake
@@ -17,16 +13,8 @@ from ioc.db.pool import Connection
 from ioc.model import Discovery
 from ioc.register import Entry, register
 from tests.fix_ingest import Device, eventually, now_ms
-from tests.fix_stack import Database
 
 PLACE = {"lat": 10.8506, "lon": 106.7719}
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection in autocommit."""
-    with db.connect() as connection:
-        yield connection
 
 
 def test_kind_that_a_person_entered_decides_what_is_taken(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,7 +22,6 @@ from ioc.live import Live
 from ioc.model import Quality
 from tests.decoding import RECEIVED, Ear, make_device, reasons, sample, states
 from tests.fix_ingest import Device, Spawn, eventually, wait_beating
-from tests.fix_stack import Database
 from tests.ingest.hostile import check_sane, hostile
 
 CAMERA = "frigate.nga-tu-1"
@@ -354,13 +352,6 @@ def test_camera_has_no_lamp() -> None:
 
 
 # --- through the broker and the database ---
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection in autocommit."""
-    with db.connect() as connection:
-        yield connection
 
 
 def moved(said: Any, by_s: float) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -19,16 +18,8 @@ from ioc.model import CommandsChanged, Quality
 from ioc.naming import device_id
 from tests.fix_ingest import Device, eventually, now_ms
 from tests.fix_peers import StartPeer
-from tests.fix_stack import Database
 
 pytestmark = pytest.mark.usefixtures("ingest")
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection in autocommit."""
-    with db.connect() as connection:
-        yield connection
 
 
 def readings(connection: Connection, device: str) -> list[Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import queue
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -23,16 +23,9 @@ from ioc.db.pool import Connection
 from ioc.model import Quality
 from tests.decoding import sample
 from tests.fix_ingest import Device, eventually
-from tests.fix_stack import BrokerServer, Database
+from tests.fix_stack import BrokerServer
 
 pytestmark = pytest.mark.usefixtures("ingest")
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection in autocommit."""
-    with db.connect() as connection:
-        yield connection
 
 
 @pytest.fixture

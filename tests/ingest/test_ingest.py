@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,13 +21,6 @@ from tests.ingest.test_jpeg import make_jpeg
 from tests.ingest.test_native import POISON
 
 pytestmark = pytest.mark.usefixtures("ingest")
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection in autocommit."""
-    with db.connect() as connection:
-        yield connection
 
 
 def rows(connection: Connection, device: str) -> list[Any]:

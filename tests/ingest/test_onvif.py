@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,7 +19,6 @@ from ioc.errors import CommandError, RejectedError
 from ioc.live import Live
 from tests.decoding import RECEIVED, Ear, reasons, sample
 from tests.fix_ingest import Device, Spawn, eventually, wait_beating
-from tests.fix_stack import Database
 from tests.ingest.hostile import check_sane, hostile
 
 SAID = {one["what"]: (one["topic"], one["payload"]) for one in sample("onvif/events.json")}
@@ -299,13 +297,6 @@ def test_route_any_topic(rest: str) -> None:
 
 
 # --- through the broker and the database ---
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection in autocommit."""
-    with db.connect() as connection:
-        yield connection
 
 
 def test_onvif_through_ingest(device: Device, spawn: Spawn, live: Live, connection: Connection) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -16,14 +15,6 @@ from ioc.db.pool import Connection
 from ioc.live import Live
 from tests.fix_ingest import Device, Spawn, eventually, wait_beating
 from tests.fix_peers import StartPeer
-from tests.fix_stack import Database
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    """A connection in autocommit."""
-    with db.connect() as connection:
-        yield connection
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -19,12 +18,6 @@ from tests.fix_stack import Database
 from tests.ioc.test_camera_rules import make_rule
 
 WHO = "Kỹ thuật viên"
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    with db.connect() as made:
-        yield made
 
 
 @pytest.fixture

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-import pytest
 
 from ioc.db.devices import (
     Placed,
@@ -23,15 +21,8 @@ from ioc.db.devices import (
 )
 from ioc.db.pool import Connection
 from ioc.model import Announcement, DeviceState, State
-from tests.fix_stack import Database
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    with db.connect() as connection:
-        yield connection
 
 
 def make_announcement(key: str) -> Announcement:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -39,12 +38,6 @@ KEY = MasterKey(bytes(range(32)))
 JPEG = b"\xff\xd8 as it came \xff\xd9"
 MEASURE = "peopleCount"
 SHOWN = datetime(2026, 3, 1, 8, 0, 0, 123_456, tzinfo=UTC)
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    with db.connect() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -23,15 +22,8 @@ from ioc.db.readings import (
 )
 from ioc.db.upkeep import roll_hours
 from ioc.model import Quality, Reading
-from tests.fix_stack import Database
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    with db.connect() as connection:
-        yield connection
 
 
 def make_reading(device: str, ago_s: float, value: float, measure: str = "pm25") -> Reading:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -19,15 +18,8 @@ from ioc.errors import ActionError, FormError
 from ioc.geo import ward_at
 from ioc.model import Announcement, Device, DevicesChanged, Discovery
 from ioc.register import ACTS, ADOPT, EDIT, RETIRE, Entry, register
-from tests.fix_stack import Database
 
 PLACE = {"lat": 10.8506, "lon": 106.7719}
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    with db.connect() as connection:
-        yield connection
 
 
 def discovered(connection: Connection, key: str, **more: Any) -> Discovery:

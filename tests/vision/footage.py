@@ -7,10 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-import pytest
 
-from ioc.settings import Settings
-from ioc.stack.home import build_cache
 from tests.vision.film import START
 from vision.engine.detector import Detector
 from vision.scene import Scene, make_scene
@@ -22,16 +19,6 @@ class Film(NamedTuple):
     scenes: list[Scene]
     fps: float
     aspect: float
-
-
-def find(name: str) -> Path:
-    """A video: fetched at set-up, or in the data folder; the test is skipped where it is in neither."""
-    settings = Settings()
-    places = [settings.home / "media" / name, build_cache() / "media" / name, settings.data_dir / "media" / name]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        pytest.skip(f"no {name} in any of {', '.join(str(place.parent) for place in places)}")
-    return found
 
 
 def look(detector: Detector, path: Path, *, every: int = 1) -> Film:

@@ -10,8 +10,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ioc.settings import Settings
-from ioc.stack.home import SYSTEM_CACHE, build_cache
 from vision.boxes import Image
 from vision.picture import encode_jpeg
 
@@ -19,13 +17,6 @@ Spoil = Callable[[Image], Image]
 
 # As in the watcher: on small pictures threads only wait for each other.
 cv2.setNumThreads(1)
-
-
-def footage_file(name: str) -> Path | None:
-    """A video by its name: fetched at set-up, or in the data folder; None where it is not."""
-    settings = Settings()
-    folders = (settings.home / "media", settings.data_dir / "media", build_cache() / "media", SYSTEM_CACHE / "media")
-    return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
 
 @cache

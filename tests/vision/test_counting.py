@@ -16,8 +16,9 @@ import pytest
 from numpy.typing import NDArray
 
 from ioc.camera_rules import VEHICLES, CameraRule
+from tests.material import need
 from tests.vision.film import START, Actor, counted, every, said, scene, straight, watch_by
-from tests.vision.footage import Film, find, look
+from tests.vision.footage import Film, look
 from vision.engine.detector import Detector
 from vision.rules.base import LABELS, Look
 from vision.rules.camera import Outcome
@@ -43,12 +44,12 @@ CAR_LINE = CameraRule(1, "car-detection.mp4", "line", "xe", ((0.0, 0.5), (1.0, 0
 
 @pytest.fixture(scope="module")
 def people(detector: Detector) -> Film:
-    return look(detector, find("vtest.avi"))
+    return look(detector, need("vtest.avi"))
 
 
 @pytest.fixture(scope="module")
 def cars(detector: Detector) -> Film:
-    return look(detector, find("car-detection.mp4"), every=2)
+    return look(detector, need("car-detection.mp4"), every=2)
 
 
 def count(film: Film, rule: CameraRule, step: int = 1) -> tuple[list[Outcome], list[float], list[float]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -14,7 +13,6 @@ from ioc.db.pool import Connection
 from ioc.model import RulesWatched
 from ioc.service import Service
 from ioc.settings import Settings
-from tests.fix_stack import Database
 from tests.vision.test_rules import make
 from vision.evidence import Evidence, Shot
 from vision.findings import Findings
@@ -30,12 +28,6 @@ STREET = np.full((90, 160, 3), 120, dtype=np.uint8)
 @pytest.fixture
 def evidence() -> Evidence:
     return Evidence(Service("vision", Settings()))
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    with db.connect() as opened:
-        yield opened
 
 
 def shot(camera: str, after_s: float, *found: tuple[str, str], jpeg: bytes = b"") -> Shot:

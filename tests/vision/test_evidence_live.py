@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
-import pytest
 
 from ioc.db.camera_rules import add
 from ioc.db.evidence_pictures import KeptPicture, blurred, open_original, pictures_of
@@ -23,12 +20,6 @@ from vision.faces import Faces
 from vision.picture import decode_jpeg
 
 __all__ = ["patient"]
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    with db.connect() as opened:
-        yield opened
 
 
 def test_what_a_drawn_rule_finds_is_proved_by_a_picture(

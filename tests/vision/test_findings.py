@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -12,7 +12,6 @@ from ioc.camera_rules import CameraRule
 from ioc.db.camera_flow import MINUTE, add_flows, flows_of
 from ioc.db.pool import Connection
 from ioc.errors import StorageError
-from tests.fix_stack import Database
 from tests.vision.film import ASPECT, START, Actor, every, scene, straight, watch_by
 from tests.vision.test_rules import make, people
 from vision.findings import Findings
@@ -23,12 +22,6 @@ from vision.store import write_scenes
 #: A vehicle goes down over the line at 5, 15, 25 … seconds.
 TRAFFIC = [Actor(straight(0.5, 0.35, 0, 0.05, begin=10 * number, end=10 * number + 9.5)) for number in range(30)]
 RULES = [make("line", 7), make("zone", 8, classes=("person",))]
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    with db.connect() as opened:
-        yield opened
 
 
 def work(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +19,7 @@ from ioc.errors import ModelError, SealError
 from ioc.model import Detection
 from ioc.sealing import MasterKey
 from ioc.settings import Settings
-from ioc.stack.home import SYSTEM_CACHE, build_cache
+from tests.material import need
 from vision.boxes import Boxes, Image
 from vision.engine.detector import Detector
 from vision.faces import Faces
@@ -34,25 +33,12 @@ SEALING = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 ONLOOKER = (640 * 384, 960 * 544, 1280 * 736)
 
 
-def place_of(name: str) -> Path:
-    """A file of footage: fetched at set-up, in the cache of this machine, in ultralytics' wheel, or in the data folder."""
-    settings = Settings()
-    package = importlib.util.find_spec("ultralytics")
-    places = [settings.home / "media", build_cache() / "media", SYSTEM_CACHE / "media", settings.data_dir / "media"]
-    if package is not None and package.origin is not None:
-        places.append(Path(package.origin).parent / "assets")
-    found = next((place / name for place in places if (place / name).is_file()), None)
-    if found is None:
-        pytest.skip(f"no {name}: `make demo` fetches it")
-    return found
-
-
 def photograph(name: str) -> Image:
-    return np.asarray(cv2.imread(str(place_of(name))), dtype=np.uint8)
+    return np.asarray(cv2.imread(str(need(name))), dtype=np.uint8)
 
 
 def frames_of_video(*numbers: int) -> Iterator[Image]:
-    video = cv2.VideoCapture(str(place_of("vtest.avi")))
+    video = cv2.VideoCapture(str(need("vtest.avi")))
     for number in numbers:
         video.set(cv2.CAP_PROP_POS_FRAMES, number)
         _, frame = video.read()

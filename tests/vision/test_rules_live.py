@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
-import pytest
 
 from ioc.alarms.engine import serve
 from ioc.db.camera_rules import add, remove
@@ -55,12 +54,6 @@ def alarmed(settings: Settings) -> Iterator[None]:
     finally:
         service.stopping.set()
         thread.join(PATIENCE_S)
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    with db.connect() as opened:
-        yield opened
 
 
 def test_what_a_drawn_rule_finds_becomes_an_alarm(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
@@ -20,12 +19,6 @@ from tests.fix_stack import Database
 from tests.vision.test_scene import START, make
 from vision.scene import Scene
 from vision.store import Store, write_scenes
-
-
-@pytest.fixture
-def connection(db: Database) -> Iterator[Connection]:
-    with db.connect() as opened:
-        yield opened
 
 
 def counts(connection: Connection, camera: str) -> dict[tuple[datetime, str], tuple[int, int, int]]:

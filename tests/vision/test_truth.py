@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from ioc.catalog import PICTURE_STATES
+from tests.material import need
 from tests.vision.street_footage import (
     Spoil,
     blurred,
     exposed,
-    footage_file,
     frames_a_second,
     jpeg,
     pictures,
@@ -44,9 +44,7 @@ class Street(NamedTuple):
 
 
 def learnt(name: str) -> Street:
-    file = footage_file(name)
-    if file is None:
-        pytest.skip(f"no {name}: neither fetched at set-up nor in the data folder")
+    file = need(name)
     found = pictures(file)
     truth = CameraTruth()
     for number, picture in enumerate(islice(to_and_fro(found), 60)):
@@ -91,9 +89,7 @@ def as_it_is(picture: Image) -> Image:
 @pytest.mark.parametrize("name", VIDEOS)
 def test_truth_says_nothing_of_the_whole_footage(name: str) -> None:
     """Every second picture of the video, to and fro until it has lasted four minutes: no false alarm, and it learns."""
-    file = footage_file(name)
-    if file is None:
-        pytest.skip(f"no {name}: neither fetched at set-up nor in the data folder")
+    file = need(name)
     step_s = 2 / frames_a_second(file)
     coded = [jpeg(picture) for number, picture in enumerate(read(file)) if number % 2 == 0]
     truth = CameraTruth()

@@ -1,0 +1,75 @@
+"""One process acts on a database, others of its kind stand by and take over: a lock that goes with the connection."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from ioc.db.pool import Connection, connect, translated
+from ioc.errors import StorageError
+from ioc.live import Live
+from ioc.service import Service, backoff
+
+#: How often one that stands by tries to take over.
+STANDBY_S: Final = 2.0
+#: Who worked for so long was well; the next one need not wait.
+_LASTED_S: Final = 10.0
+
+
+class Acting(Protocol):
+    """Who acts."""
+
+    def figures(self) -> dict[str, float]:
+        """For the heartbeat."""
+
+    def run(self) -> None:
+        """Act until told to stop.
+
+        Raises:
+            StorageError: the connection, and with it the turn, is lost.
+        """
+
+
+def take_turns(service: Service, lock: int, begin: Callable[[Connection, Live], Acting]) -> None:
+    """Act while it is our turn, stand by while it is not, until told to stop.
+
+    Args:
+        service: whose process this is.
+        lock: a number of its own for this kind of service.
+        begin: makes who acts, on the connection that holds the turn, in autocommit.
+    """
+    live = Live(service.settings.require("redis_url"))
+    waits = backoff()
+    while not service.stopping.is_set():
+        began = time.monotonic()
+        service.figures = _standing_by
+        try:
+            with connect(service.settings.require("database_url"), name=f"ioc-{service.name}") as connection:
+                connection.autocommit = True
+                service.recover("timescaledb")
+                if _wait_for_turn(service, connection, lock):
+                    acting = begin(connection, live)
+                    service.figures = acting.figures
+                    acting.run()
+        except StorageError as error:
+            service.degrade("timescaledb", error)
+            if time.monotonic() - began > _LASTED_S:
+                waits = backoff()
+            service.stopping.wait(next(waits))
+    live.close()
+
+
+def _wait_for_turn(service: Service, connection: Connection, lock: int) -> bool:
+    """Stand by until the lock is ours. False = told to stop."""
+    while not service.stopping.is_set():
+        with translated():
+            row = connection.execute("SELECT pg_try_advisory_lock(%s)", (lock,)).fetchone()
+        if row is not None and row[0]:
+            return True
+        service.stopping.wait(STANDBY_S)
+    return False
+
+
+def _standing_by() -> dict[str, float]:
+    return {"acting": 0}
