@@ -10,6 +10,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from dashboards.camera_records import COUNTED, STEP, CameraFile, Counted
+from dashboards.components.camera_tile import footage_line
 from dashboards.components.incident_rows import ward_name
 from dashboards.when import number, since
 from ioc.i18n import Translator
@@ -22,7 +23,6 @@ _STEPS: Final = tuple(stage for stage in STAGES if stage != "total")
 def camera_head(file: CameraFile, words: Translator) -> list[Component]:
     """Its name and where it stands, and the way to its register entry."""
     device = file.device
-    footage = str(device.attrs.get("footage") or "")
     return [
         html.A("‹", href="/cameras", className="button back", title=words("All cameras")),
         html.Div(
@@ -32,7 +32,7 @@ def camera_head(file: CameraFile, words: Translator) -> list[Component]:
                     [
                         html.Span(device.id, className="device-id"),
                         html.Span(words("Not placed yet") if device.lat is None else ward_name(device.ward, words)),
-                        html.Span(words("Footage: {source}", source=footage) if footage else ""),
+                        html.Span(footage_line(device, words)),
                     ],
                     className="head-facts",
                 ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dash import html
 
 from ioc.i18n import Translator
+from ioc.model import Device
 
 #: The first is the large one.
 TILES = 4
@@ -41,3 +42,10 @@ def _tile() -> html.Figure:
         ],
         className="camera",
     )
+
+
+def footage_line(device: Device, words: Translator) -> str:
+    """Where the pictures come from of a camera that shows footage; "" for one that shows what it sees."""
+    attrs = device.attrs
+    source = (attrs.get("footage_en") if words.language == "en" else "") or attrs.get("footage")
+    return words("Footage: {source}", source=source) if source else ""

@@ -13,6 +13,7 @@ from dash.development.base_component import Component
 from dashboards.attributes import data
 from dashboards.city import Health
 from dashboards.components.alarm_table import value_now
+from dashboards.components.camera_tile import footage_line
 from dashboards.components.device_table import kind_name
 from dashboards.components.incident_rows import ward_name
 from dashboards.components.priority import prio
@@ -187,7 +188,6 @@ def camera_picture(file: DeviceFile, shows: bool, now: datetime, words: Translat
     """What a camera shows now; `assets/devices.js` keeps it fresh and takes it away when there is none."""
     if file.device.kind != "camera":
         return None
-    footage = str(file.device.attrs.get("footage") or "")
     assert file.camera is not None
     lost = file.camera.uptime.lost if file.camera.uptime is not None else {}
     labels = dict(zip(PICTURE_STATES, MEASURES["pictureState"].state_labels, strict=True))
@@ -197,7 +197,7 @@ def camera_picture(file: DeviceFile, shows: bool, now: datetime, words: Translat
             html.Div(words("No picture"), className="no-picture"),
             html.Figcaption(
                 [
-                    html.Span(words("Footage: {source}", source=footage) if footage else "", className="muted"),
+                    html.Span(footage_line(file.device, words), className="muted"),
                     html.Span("", className="camera-age muted"),
                 ]
             ),

@@ -10,6 +10,7 @@ from dash.development.base_component import Component
 
 from dashboards.attributes import data
 from dashboards.components.alarm_table import rule_name, value_now
+from dashboards.components.camera_tile import footage_line
 from dashboards.components.evidence_pictures import evidence_pictures
 from dashboards.components.history_chart import Limit, Mark, graph, history_chart
 from dashboards.components.rule_words import rule_in_words
@@ -95,7 +96,6 @@ def chart(evidence: Evidence, words: Translator, rem: float = 16.0) -> dict[str,
 
 def camera_view(device: Device, metres: float, words: Translator) -> html.Figure:
     """A camera's picture, kept fresh by `assets/incidents.js`."""
-    footage = str(device.attrs.get("footage") or "")
     caption = words("{name}, {metres} m away", name=device.name, metres=number(metres, 0, words))
     return html.Figure(
         [
@@ -103,7 +103,7 @@ def camera_view(device: Device, metres: float, words: Translator) -> html.Figure
             html.Figcaption(
                 [
                     html.A(caption, href=f"/devices?id={device.id}"),
-                    html.Span(words("Footage: {source}", source=footage) if footage else "", className="muted"),
+                    html.Span(footage_line(device, words), className="muted"),
                     html.Span("", className="camera-age muted"),
                 ]
             ),

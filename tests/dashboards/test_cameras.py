@@ -13,6 +13,7 @@ from dashboards.camera_records import STEP, CameraFile, Flow, camera_file, camer
 from dashboards.city import CityState
 from dashboards.components.camera_card import counts_data, figures_card
 from dashboards.components.camera_rules import counted_words, kinds_data, rules_data, why_off
+from dashboards.components.camera_tile import footage_line
 from dashboards.theme import CLASS_COLOURS
 from ioc.camera_rules import RULE_KINDS, CameraRule
 from ioc.catalog import KINDS, MEASURES, VISION_CLASSES
@@ -22,12 +23,22 @@ from ioc.db.pool import Connection
 from ioc.i18n import LANGUAGES, Language, translator
 from ioc.model import CameraFigures, Device, DevicesChanged, FrameArrived, RulesWatched, StageTime
 from tests.dashboards.test_pages_records import add_device, add_incident
+from tests.decoding import make_device
 from tests.fix_browser import Wall
 from vision.snapshot import STYLE
 
 VI, EN = translator("vi"), translator("en")
 LINE = ((0.2, 0.5), (0.8, 0.5))
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+
+
+def test_footage_is_named_in_the_language_of_the_reader() -> None:
+    """What is no view of the street says so to whoever reads it; a camera that shows what it sees says nothing."""
+    shown = make_device("cam", "native", "camera", footage="Ghi sẵn", footage_en="Recorded")
+    assert "Ghi sẵn" in footage_line(shown, VI)
+    assert "Recorded" in footage_line(shown, EN)
+    assert "Ghi sẵn" in footage_line(make_device("cam", "native", "camera", footage="Ghi sẵn"), EN)
+    assert footage_line(make_device("cam", "native", "camera"), EN) == ""
 
 
 @pytest.fixture
