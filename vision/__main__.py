@@ -177,6 +177,7 @@ def evaluate(
     source = data or (None if names else find_names(labels))
     label_names = tuple(names.split(",")) if names else read_names(source) if source else ()
     detector = open_any(settings, weights, confidence=0.001, trust_pickle=trust_pickle, names=label_names)
+    detector.every_class = True
     mapped = class_map(label_names, detector.classes)
     unknown = [name for number, name in enumerate(label_names) if number not in mapped]
     if unknown and (names or not mapped):

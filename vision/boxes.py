@@ -72,18 +72,24 @@ def letterbox(image: Image, out: Image) -> Fit:
     return Fit(new_width / width, new_height / height, left, top, width, height)
 
 
-def decode(raw: NDArray[np.float32], confidence: float) -> Boxes:
+def decode(raw: NDArray[np.float32], confidence: float, *, every_class: bool = False) -> Boxes:
     """Turn one picture's raw output into boxes of the input, suppressed class by class.
 
     Args:
         raw: (4 + classes, candidates): centre x, centre y, width, height in pixels, then a score per class.
         confidence: candidates that are not surer are dropped.
+        every_class: a candidate is a box of each class it is sure enough of, not of its likeliest alone.
     """
     scores = raw[4:]
-    best = scores.max(axis=0)
-    keep = np.flatnonzero(best > confidence)
+    if every_class:
+        kind, keep = np.nonzero(scores > confidence)
+    else:
+        keep = np.flatnonzero(scores.max(axis=0) > confidence)
+        kind = scores[:, keep].argmax(axis=0)
+    best = scores[kind, keep]
     if len(keep) > MOST_CANDIDATES:
-        keep = keep[np.argpartition(-best[keep], MOST_CANDIDATES)[:MOST_CANDIDATES]]
+        surest = np.argpartition(-best, MOST_CANDIDATES)[:MOST_CANDIDATES]
+        kind, keep, best = kind[surest], keep[surest], best[surest]
     centre_x, centre_y, width, height = raw[:4, keep]
     boxes = np.stack(
         [
@@ -91,8 +97,8 @@ def decode(raw: NDArray[np.float32], confidence: float) -> Boxes:
             centre_y - height / 2,
             centre_x + width / 2,
             centre_y + height / 2,
-            best[keep],
-            scores[:, keep].argmax(axis=0),
+            best,
+            kind,
         ],
         axis=1,
     ).astype(np.float32)

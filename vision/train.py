@@ -56,10 +56,10 @@ RISE = 40
 """Batches over which the learning rate rises to its peak."""
 
 WIDE = 16 / 9
-"""Proportions of every training picture: one shape of batch, 384 x 640, which is also what cameras are inferred at."""
+"""Proportions of every training picture: one shape of batch, 416 x 704, which is also what cameras are inferred at."""
 
 RECIPE: dict[str, Any] = {
-    "imgsz": 640,
+    "imgsz": 704,
     "rect": True,  # no grey around the street, which costs as much as the street: six tenths of the pixels
     "batch": 8,
     "nbs": 8,  # step after every batch: accumulating to 64 leaves too few steps in a short run

@@ -117,6 +117,20 @@ def test_decode_known_output_gives_its_boxes() -> None:
     ]
 
 
+def test_decode_every_class_gives_a_box_for_each_class() -> None:
+    """What may be a bus or a truck is a box of both; suppression goes class by class, so that neither hides the other."""
+    raw = np.zeros((4 + 3, 3), dtype=np.float32)
+    raw[:, 0] = [100, 80, 20, 10, 0.1, 0.4, 0.8]
+    raw[:, 2] = [100, 80, 20, 10, 0.1, 0.6, 0.1]
+    assert decode(raw, 0.25)[:, 4:].tolist() == [pytest.approx([0.8, 2]), pytest.approx([0.6, 1])]
+    assert decode(raw, 0.25, every_class=True)[:, 4:].tolist() == [pytest.approx([0.8, 2]), pytest.approx([0.6, 1])]
+    assert decode(raw[:, :1], 0.25)[:, 4:].tolist() == [pytest.approx([0.8, 2])]
+    assert decode(raw[:, :1], 0.25, every_class=True)[:, 4:].tolist() == [
+        pytest.approx([0.8, 2]),
+        pytest.approx([0.4, 1]),
+    ]
+
+
 def test_decode_nothing_sure_gives_no_boxes() -> None:
     """An empty street is an empty array of the right shape."""
     assert decode(np.zeros((10, 8400), dtype=np.float32), 0.25).shape == (0, 6)

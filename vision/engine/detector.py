@@ -17,6 +17,8 @@ class Detector(Protocol):
         input_size: (height, width) that pictures are scaled to, in pixels.
         classes: label of each class number.
         weights: what tells these weights from others: the beginning of their SHA-256, or their name on another machine.
+        every_class: set it where average precision is measured: what is found is then a box of each class it may be of, as in the
+            evaluations of COCO and ultralytics; on a street it is one thing, of its likeliest class.
         batch: pictures it works on side by side; with more in one call some only wait, and grow old.
     """
 
@@ -25,6 +27,7 @@ class Detector(Protocol):
     input_size: tuple[int, int]
     classes: tuple[str, ...]
     weights: str
+    every_class: bool
     batch: int
 
     def detect(self, images: Sequence[Image]) -> list[Boxes]:

@@ -36,6 +36,7 @@ class OpenVino:
     """
 
     name = "openvino"
+    every_class = False
     device = "CPU"
 
     def __init__(self, model: Model, *, confidence: float, threads: int) -> None:
@@ -83,7 +84,7 @@ class OpenVino:
                 self._start(height, inputs[index], (answers, index, self._running))
             for _ in images:
                 index, raw = answers.get(timeout=PATIENCE_S)
-                found[index] = fits[index].back(decode(raw, self._confidence))
+                found[index] = fits[index].back(decode(raw, self._confidence, every_class=self.every_class))
         except RuntimeError as error:
             raise ModelError(f"OpenVINO failed: {error}") from error
         except queue.Empty as error:

@@ -61,6 +61,7 @@ class Triton:
     """A detector behind HTTP; calls of several threads are several requests at once."""
 
     name = "triton"
+    every_class = False
 
     def __init__(self, url: str, model: str, manifest: Manifest, *, confidence: float, timeout_s: float) -> None:
         """Ask the server for the model.
@@ -105,7 +106,10 @@ class Triton:
             frames: Image = np.zeros((count, *self.input_size, 3), dtype=np.uint8)
             fits = [letterbox(image, frame) for image, frame in zip(chosen, frames, strict=False)]
             raw = self._infer(frames)
-            found += [fit.back(decode(one, self._confidence)) for fit, one in zip(fits, raw, strict=False)]
+            found += [
+                fit.back(decode(one, self._confidence, every_class=self.every_class))
+                for fit, one in zip(fits, raw, strict=False)
+            ]
         return found
 
     def close(self) -> None:

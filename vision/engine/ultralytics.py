@@ -34,6 +34,8 @@ def engine_file(home: Path, model: Model) -> Path:
 class Ultralytics:
     """A detector on torch (a GPU, or a CPU without one) or TensorRT."""
 
+    every_class = False
+
     def __init__(self, model: Model, *, confidence: float, home: Path) -> None:
         """Load the network.
 
@@ -77,7 +79,7 @@ class Ultralytics:
         try:
             for start in range(0, len(images), self.batch):
                 for raw in self._infer(inputs[start : start + self.batch]):
-                    found.append(fits[len(found)].back(decode(raw, self._confidence)))
+                    found.append(fits[len(found)].back(decode(raw, self._confidence, every_class=self.every_class)))
         except RuntimeError as error:
             raise ModelError(f"torch failed: {error}") from error
         return found
