@@ -27,6 +27,10 @@ STATES: Final = frozenset(get_args(State))
 _NAMED: Final = 8
 #: Readings that a message in quarantine may turn out to hold.
 _MOST_HELD: Final = 1000
+#: The parts of a second; adding one to a known second is twice as quick as making a time of its milliseconds.
+_PARTS: Final = tuple(timedelta(milliseconds=part) for part in range(1000))
+#: Seconds known.
+_MOST_SECONDS: Final = 100_000
 #: Devices whose discovery is remembered, so that it is written only when it changes.
 _MOST_MET: Final = 500_000
 
@@ -64,6 +68,7 @@ class Intake:
         self._clocks = clocks
         self._received = datetime.min.replace(tzinfo=UTC)
         self._received_ms = self._earliest = self._latest = 0.0
+        self._seconds: dict[int, datetime] = {}
         self._faults: dict[str, list[str]] = {}
         self._unknown: list[Unknown] = []
         self._replayed = False
@@ -132,7 +137,11 @@ class Intake:
         # Every message comes through here: the common case (an integer, a believable time, numbers in range) takes few calls.
         kind = self.kinds.get(device, "")
         if type(stamp) is int and self._earliest <= stamp <= self._latest:
-            time = datetime.fromtimestamp(stamp / 1000, UTC)
+            second, part = divmod(stamp, 1000)
+            start = self._seconds.get(second)
+            if start is None:
+                start = self._second(second)
+            time = start + _PARTS[part]
             self._sight(device, stamp)
         else:
             time = device_time(stamp)
@@ -456,6 +465,12 @@ class Intake:
         """The device's time, or the receive time when that is too far off; notes that it was heard of."""
         self._sight(device, time.timestamp() * 1000)
         return self._judged(time)
+
+    def _second(self, second: int) -> datetime:
+        if len(self._seconds) >= _MOST_SECONDS:
+            self._seconds.clear()
+        start = self._seconds[second] = datetime.fromtimestamp(second, UTC)
+        return start
 
     def _judged(self, time: datetime) -> datetime:
         return time if self._earliest <= time.timestamp() * 1000 <= self._latest else self._received

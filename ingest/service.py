@@ -59,7 +59,7 @@ _BATCH_BYTES: Final = 16 * 1024 * 1024
 #: While more rows a second than this go on pouring in, a batch may grow this many times older: each costs one commit, and each
 #: device one latest value a batch, however many readings it holds.
 _POURING_S: Final = 4000
-_POURING_FACTOR: Final = 16
+_POURING_FACTOR: Final = 32
 #: … unless nothing more came for so many times its age.
 _LULL: Final = 2
 #: What is redelivered is looked at together where its order is all that tells it.

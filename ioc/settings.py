@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         10,
         ge=1,
         le=5000,
-        description="… or when its oldest message is this many ms old (sixteen times that under load).",
+        description="… or when its oldest message is this many ms old (thirty-two times that under load).",
     )
     ingest_inflight: int = Field(
         20_000, ge=20, le=65_535, description="QoS 1 messages the broker may hand out unacknowledged (receive maximum)."
