@@ -16,6 +16,8 @@ _BROKER: Final = frozenset({"broker", "mqtt"})
 
 #: A service that was never heard of is missing, not about to come, after this time.
 _UNHEARD_S: Final = 15.0
+#: That the broker dropped messages is shown for so long.
+_DROPPED_S: Final = 3600.0
 
 
 class Link(NamedTuple):
@@ -37,6 +39,8 @@ class Links:
         self._known: set[str] = set()
         self._beats: list[Heartbeat] = []
         self._began = 0.0
+        #: How many messages the broker has dropped, and when that was last more than before.
+        self._dropped = self._dropped_at = 0.0
 
     def good(self, key: str, now: float) -> None:
         """A store has answered."""
@@ -52,6 +56,13 @@ class Links:
     def heard(self, beats: list[Heartbeat]) -> None:
         """The heartbeats of all services that live."""
         self._beats = beats
+        told = [beat for beat in beats if "broker_dropped" in beat.figures]
+        if told:
+            newest = max(told, key=lambda beat: beat.time)
+            dropped = newest.figures["broker_dropped"]
+            if dropped > self._dropped:
+                self._dropped_at = newest.time.timestamp()
+            self._dropped = dropped
 
     def rows(self, now: float) -> list[Link]:
         """All links, in the order of the data's way."""
@@ -102,4 +113,8 @@ class Links:
         fault = next((why or name for name, why in parts.items() if name.lower() in _BROKER), "")
         if not fault:
             self._good["mqtt"] = now
-        return Link("mqtt", "lost" if fault else "ok", self._good.get("mqtt", 0.0), fault, {})
+        good = self._good.get("mqtt", 0.0)
+        if not fault and self._dropped and now - self._dropped_at < _DROPPED_S:
+            why = f"dropped {self._dropped:.0f} messages since it started"
+            return Link("mqtt", "degraded", good, why, {"dropped": self._dropped})
+        return Link("mqtt", "lost" if fault else "ok", good, fault, {})

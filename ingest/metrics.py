@@ -27,4 +27,7 @@ FRAMES: Final = Counter("ioc_ingest_frames_total", "Camera pictures handed to th
 SPOOLED: Final = Counter("ioc_ingest_spooled_total", "Messages written to the spool on disk.")
 SPOOL_BYTES: Final = Gauge("ioc_ingest_spool_bytes", "Size of the spool on disk.")
 NOT_SPOOLED: Final = Counter("ioc_ingest_not_spooled_total", "QoS 0 messages dropped while others were spooled.")
+BROKER_DROPPED: Final = Gauge(
+    "ioc_broker_dropped_messages", "Messages the broker has dropped since it started, NaN where it does not tell."
+)
 QUEUE: Final = Gauge("ioc_ingest_queue_messages", "Messages read from the broker and not yet committed.")

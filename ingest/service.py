@@ -18,6 +18,8 @@ import gc
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from math import nan
 from typing import Final
 
 from ingest.batch import Batch
@@ -39,16 +41,18 @@ from ingest.leftovers import Leftovers
 from ingest.link import Link
 from ingest.mappings import Mappings
 from ingest.message import Block
-from ingest.metrics import QUEUE
+from ingest.metrics import BROKER_DROPPED, QUEUE
 from ingest.publisher import Publisher
 from ingest.registry import Sights
 from ingest.replay import Replays
 from ingest.spool import Spool, spool_of, spool_root
 from ingest.store import Outcome
+from ioc.broker_drops import Drops
 from ioc.errors import IocError
 from ioc.live import Live
 from ioc.mapping import TopicMapping
 from ioc.model import Device
+from ioc.mqtt import Contact
 from ioc.service import Service, utc_now
 from ioc.settings import Settings
 from ioc.topics import build
@@ -130,6 +134,7 @@ class Ingest:
         #: Topics of announcements asked for by name: RabbitMQ hands nothing retained to a filter with a wildcard, so that
         #: a device which announced itself before this session began is not known when it speaks.
         self._asked: set[str] = set()
+        self._drops = Drops(Contact.of(settings))
         service.figures = self.figures
 
     def run(self) -> None:
@@ -157,7 +162,8 @@ class Ingest:
         }
         for thread in threads.values():
             thread.start()
-        self._service.stopping.wait()
+        with self._drops if self._is_first else nullcontext():
+            self._service.stopping.wait()
         for link in self._links:
             link.stop_reading()
         self._arriving.close()
@@ -193,6 +199,8 @@ class Ingest:
         if self._detour is not None:
             queue += self._arriving.messages
         QUEUE.set(queue)
+        dropped = self._drops.count
+        BROKER_DROPPED.set(nan if dropped is None else dropped)
         messages, rows = self._rates.per_second(self._link.received, self._stored)
         return {
             "messages_s": messages,
@@ -201,6 +209,7 @@ class Ingest:
             "inflight": self._link.inflight,
             "quarantined": self._rejected,
             "spool_mb": 0.0 if self._detour is None else round(self._detour.bytes / 1e6, 1),
+            **({} if dropped is None else {"broker_dropped": dropped}),
         }
 
     def _guarded(self, work: Callable[[], None]) -> None:

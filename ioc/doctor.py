@@ -19,12 +19,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ioc.broker_drops import TOPIC, Drops
 from ioc.configuration import check as check_configuration
 from ioc.db.audit import newest_entry, verify_audit
 from ioc.db.migrate import pending
 from ioc.db.pool import Connection, connect, edition
 from ioc.errors import IocError, LiveError, StackError
 from ioc.live import Live
+from ioc.mqtt import Contact
 from ioc.settings import Settings
 from ioc.stack import footage
 from ioc.stack.broker import answers
@@ -41,6 +43,8 @@ Level = Literal["good", "note", "fault"]
 DISK_FAULT, DISK_NOTE = 1 << 30, 5 << 30
 #: A database whose clock differs by more would put readings into the wrong minute.
 CLOCK_FAULT_S = 2.0
+#: A broker that counts what it drops says so as soon as it is asked.
+DROPS_S = 3.0
 
 
 class Finding(NamedTuple):
@@ -195,6 +199,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
     host, port = parts.hostname or "localhost", parts.port or 1883
     if parts.username is None and answers(host, port):
         yield Finding("broker", "good", f"answers at {host}:{port}")
+        yield _drops(settings)
         return
     # With a name and password only the services can try; here it is enough that somebody listens.
     try:
@@ -209,6 +214,26 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield Finding("broker", "good", f"listens at {host}:{port}")
+        yield _drops(settings)
+
+
+def _drops(settings: Settings) -> Finding:
+    subject = "broker's queue"
+    with Drops(Contact.of(settings)) as drops:
+        count = drops.wait(DROPS_S)
+    if count is None:
+        text = f"dropped messages: unknown, the broker does not tell us ({TOPIC})"
+        return Finding(subject, "note", text, "look for them in the broker's own administration")
+    if count == 0:
+        return Finding(subject, "good", "no message dropped since the broker started")
+    text = (
+        f"{count} messages dropped since the broker started: more came than it keeps for a client that is away or slow"
+    )
+    fix = (
+        "what was meant for ingest is lost: keep ingest running, give the broker more room (max_queued_messages,"
+        " max_queued_bytes), or let RabbitMQ hold it (setting `broker`)"
+    )
+    return Finding(subject, "note", text, fix)
 
 
 def _redis(settings: Settings, home: Home) -> Iterator[Finding]:

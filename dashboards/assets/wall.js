@@ -58,7 +58,9 @@
       const time = link.key === "ingest" ? city.newest : link.key === "vision" && scene ? scene : link.time;
       // Seconds that come and go on a good link would only flicker.
       const age = !time ? "" : link.state === "ok" && now - time < 3 ? IOC.t("live") : IOC.since(now - time);
-      IOC.text(said, link.state === "ok" ? age : [IOC.linkState(link.state), age].filter(Boolean).join(" "));
+      const dropped = link.figures.dropped;
+      if (dropped) IOC.text(said, IOC.t("{n} messages dropped", { n: IOC.number(dropped) }));
+      else IOC.text(said, link.state === "ok" ? age : [IOC.linkState(link.state), age].filter(Boolean).join(" "));
     });
   }
 

@@ -120,6 +120,8 @@ def test_links_follow_the_heartbeats(settings: Settings, live: Live) -> None:
             assert page.links["vision"] == "unknown"
             said = Heartbeat("ingest", "one", datetime.now(UTC), "degraded", "broker: connection refused")
             await page.until(lambda page: page.links["ingest"] == "degraded" and page.links["mqtt"] == "lost")
+            said = Heartbeat("ingest", "one", datetime.now(UTC), "ok", figures={"broker_dropped": 3.0})
+            await page.until(lambda page: page.links["ingest"] == "ok" and page.links["mqtt"] == "degraded")
             heart.cancel()
             await page.until(lambda page: page.links["ingest"] == "lost")
 

@@ -19,22 +19,27 @@ allow_anonymous true
 max_inflight_messages {INFLIGHT}
 max_queued_messages {HELD}
 max_packet_size 2000000
-sys_interval 1
+sys_interval {{sys_interval}}
 """
 
 
 class ForgetfulBroker:
-    """A Mosquitto that drops without a word what is more than it keeps."""
+    """A Mosquitto that drops without a word what is more than it keeps.
+
+    Args:
+        home: where it may write.
+        sys_interval: seconds between its figures in `$SYS`; 0 = it publishes none.
+    """
 
     host = "127.0.0.1"
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, *, sys_interval: int = 1) -> None:
         home.make()
         user = account("mosquitto", "mosquitto")
         folder = own_folder(home.state / "mosquitto", user)
         self.port = free_port()
         self.url = f"mqtt://127.0.0.1:{self.port}"
-        write_private(folder / "mosquitto.conf", _CONFIGURATION.format(port=self.port), user)
+        write_private(folder / "mosquitto.conf", _CONFIGURATION.format(port=self.port, sys_interval=sys_interval), user)
         argv = [find("mosquitto", "mosquitto"), "-c", folder / "mosquitto.conf"]
         self.child: Child = start("mosquitto", argv, log=home.log / "mosquitto.log", user=user)
         wait_ready(self.child, lambda: answers(self.host, self.port), 30)

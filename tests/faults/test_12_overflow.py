@@ -67,7 +67,7 @@ def test_queue_overflow(
     assert process.stop() == 0
     load = Load(small.port, Ledger.mixed(topic, HELD + INFLIGHT + 3000, seed=2), rate=None)
     load.wait_published()
-    spawn(IOC_MQTT_URL=small.url)
+    process = spawn(IOC_MQTT_URL=small.url)
     after = Load(small.port, Ledger.mixed(f"after-{topic}", 500, seed=3))
     after.finish(db)  # it comes behind all that the broker held
     lost, doubled, strange = load.ledger.difference(connection, load.flood.acknowledged)
@@ -75,6 +75,7 @@ def test_queue_overflow(
     assert not strange
     assert len(lost) >= len(load.ledger.messages) - HELD - INFLIGHT
     eventually(lambda: dropped(small) == len(lost))
+    eventually(lambda: (beat := process.beat(live)) and beat.figures.get("broker_dropped") == len(lost))
 
 
 def test_oversize(spawn: Spawn, small: ForgetfulBroker, db: Database, live: Live, topic: str) -> None:

@@ -242,4 +242,6 @@ def test_figures_name_what_is_shown(ingest: Ingest, device: Device, topic: str) 
     """The heartbeat carries rates, queue and what is not acknowledged."""
     device.send(f"ioc/{topic}/telemetry", {"ts": now_ms(), "values": {"pm25": 12.5}})
     eventually(lambda: ingest.figures()["inflight"] == 0)
-    assert set(ingest.figures()) == {"messages_s", "rows_s", "queue", "inflight", "quarantined", "spool_mb"}
+    eventually(lambda: ingest.figures().get("broker_dropped") == 0)
+    names = {"messages_s", "rows_s", "queue", "inflight", "quarantined", "spool_mb", "broker_dropped"}
+    assert set(ingest.figures()) == names

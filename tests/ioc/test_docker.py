@@ -15,6 +15,9 @@ import pytest
 import yaml
 from paho.mqtt.enums import CallbackAPIVersion
 
+from ioc.broker import BrokerAddress
+from ioc.broker_drops import Drops
+from ioc.mqtt import Contact
 from ioc.stack.accounts import account, give
 from ioc.stack.embedded import CLONE, free_port
 from ioc.stack.process import find, start, wait_ready
@@ -186,6 +189,13 @@ def exchange(speaker: mqtt.Client, listener: mqtt.Client, heard: list[str], expe
             break
     for _ in range(10):
         listener.loop(0.05)
+
+
+def test_ingest_hears_what_the_city_broker_dropped(city_broker: int) -> None:
+    """`#` does not cover `$SYS`: that count has a rule of its own, and nobody else may read it."""
+    for name, count in (("ingest", 0), ("health", None)):
+        with Drops(Contact(BrokerAddress("127.0.0.1", city_broker, name, f"{name}-word"))) as drops:
+            assert drops.wait(30 if count == 0 else 2) == count
 
 
 def test_broker_refuses_a_client_without_a_name(city_broker: int) -> None:

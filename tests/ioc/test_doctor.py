@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import psycopg
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 from rich.console import Console
 
 from ioc import doctor
@@ -16,6 +19,9 @@ from ioc.db.audit import append
 from ioc.doctor import Finding, examine, report
 from ioc.settings import Settings
 from ioc.stack.embedded import Stack, free_port
+from ioc.stack.home import Home
+from tests.faults.small_broker import HELD, INFLIGHT, ForgetfulBroker
+from tests.fix_ingest import eventually
 from tests.fix_stack import BrokerServer, CacheServer, Database
 
 
@@ -162,6 +168,50 @@ def test_broker_that_wants_a_password_is_named(settings: Settings, cache: CacheS
     """With a name in the URL a listening broker is enough; the services try the password."""
     with_name = settings.model_copy(update={"mqtt_url": f"mqtt://name:word@127.0.0.1:{broker.port}"})
     assert "listens" in found(with_name, "broker").text
+
+
+QUEUE = "broker's queue"
+
+
+def test_messages_that_the_broker_dropped_are_counted(settings: Settings, runtime: Path, topic: str) -> None:
+    """What is more than a broker keeps for a client that is away is gone, and the technician reads how much."""
+    broker = ForgetfulBroker(Home.at(runtime / f"forgetful-{topic}"))
+    there = settings.model_copy(update={"mqtt_url": broker.url})
+    try:
+        assert (found(there, QUEUE).level, found(there, QUEUE).text) == (
+            "good",
+            "no message dropped since the broker started",
+        )
+        away = paho.Client(CallbackAPIVersion.VERSION2, client_id=topic, clean_session=False)
+        away.connect(broker.host, broker.port)
+        away.on_connect = lambda client, *_: client.subscribe(topic, 1)
+        away.on_subscribe = lambda client, *_: client.disconnect()
+        away.loop_forever()
+        device = paho.Client(CallbackAPIVersion.VERSION2)
+        device.connect(broker.host, broker.port)
+        device.loop_start()
+        for _ in range(HELD + INFLIGHT + 70):
+            last = device.publish(topic, b"{}", qos=1)
+        last.wait_for_publish(60)
+        device.disconnect()
+        device.loop_stop()
+        finding = eventually(lambda: (one := found(there, QUEUE)) and one.level == "note" and one)
+    finally:
+        broker.child.stop()
+    assert re.match(r"\d+ messages dropped", finding.text)
+    assert int(finding.text.split()[0]) >= 70
+    assert "max_queued_messages" in finding.fix
+
+
+def test_broker_that_does_not_tell_what_it_dropped(settings: Settings, runtime: Path, topic: str) -> None:
+    """Unknown is not nought."""
+    broker = ForgetfulBroker(Home.at(runtime / f"silent-{topic}"), sys_interval=0)
+    try:
+        finding = found(settings.model_copy(update={"mqtt_url": broker.url}), QUEUE)
+    finally:
+        broker.child.stop()
+    assert finding.level == "note"
+    assert "unknown" in finding.text
 
 
 def test_report_counts_the_faults() -> None:
