@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ioc.catalog import FINDINGS, KINDS, own_period, period_of
+from ioc.catalog import FINDINGS, KINDS, own_period, period_of, speaks_of_events_alone
 from ioc.model import (
     Alarm,
     AlarmsChanged,
@@ -53,6 +53,8 @@ class Health(IntEnum):
     RETIRED = 6
     #: It lives, and what it shows cannot be trusted: our finding.
     UNTRUE = 7
+    #: It speaks of events alone and has not for a while, which says nothing of whether it lives.
+    QUIET = 8
 
 
 #: An alarm that nobody was asked about does not count against the operator's target.
@@ -90,6 +92,8 @@ class CityState:
         self._headline: list[str] = []
         #: By number: our newest finding says that it cannot be trusted.
         self._untrue: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
+        #: By number: it speaks of events alone.
+        self._eventful: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
         self._declared: npt.NDArray[np.int8] = np.zeros(0, np.int8)
         self._sent: npt.NDArray[np.int8] = np.zeros(0, np.int8)
         self._seen: npt.NDArray[np.float64] = np.zeros(0)
@@ -147,8 +151,10 @@ class CityState:
         declared, seen, period = self._declared[:count], self._seen[:count], self._period[:count]
         age = now - seen
         heard = np.where(age > 5 * period, Health.SILENT, np.where(age > 2 * period, Health.LATE, Health.ONLINE))
+        heard = np.where(self._eventful[:count] & (heard != Health.ONLINE), Health.QUIET, heard)
         live = np.where(seen == 0, Health.UNKNOWN, heard)
-        live = np.where(self._untrue[:count] & ((live == Health.ONLINE) | (live == Health.LATE)), Health.UNTRUE, live)
+        trusted = (live == Health.ONLINE) | (live == Health.LATE) | (live == Health.QUIET)
+        live = np.where(self._untrue[:count] & trusted, Health.UNTRUE, live)
         return np.where(declared >= Health.OFFLINE, declared, live).astype(np.int8)
 
     def health_of(self, device: str, now: float) -> Health:
@@ -250,6 +256,7 @@ class CityState:
         row = KINDS.get(device.kind)
         self._headline[at] = row.headline if row else ""
         self._period[at] = period_of(device.kind, device.attrs)
+        self._eventful[at] = speaks_of_events_alone(device.dialect, device.attrs)
         if device.last_seen is not None:
             self._seen[at] = max(self._seen[at], device.last_seen.timestamp())
         since = device.state_time.timestamp() if device.state_time is not None else 0.0
@@ -320,6 +327,7 @@ class CityState:
         more = max(_GROW, have)
         self._declared = np.concatenate([self._declared, np.zeros(more, np.int8)])
         self._untrue = np.concatenate([self._untrue, np.zeros(more, np.bool_)])
+        self._eventful = np.concatenate([self._eventful, np.zeros(more, np.bool_)])
         self._sent = np.concatenate([self._sent, np.full(more, -1, np.int8)])
         for name in ("_seen", "_period", "_value", "_value_time", "_state_time"):
             setattr(self, name, np.concatenate([getattr(self, name), np.zeros(more)]))

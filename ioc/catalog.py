@@ -811,6 +811,10 @@ MEASURES: Final[dict[str, Measure]] = {
 FINDINGS: Final = tuple(row.key for row in MEASURES.values() if row.finding)
 
 
+#: Dialects whose devices publish what happens and no heartbeat, unless a device has a `period_s` of its own.
+EVENT_ONLY: Final = ("onvif",)
+
+
 def _lost(key: str, priority: Priority, cause: str, vi: str, en: str) -> tuple[Rule, ...]:
     return (
         Rule(key=f"{key}_offline", kind="offline", priority=priority, cause=cause, label=Label(vi, en), on_delay_s=10),
@@ -1025,6 +1029,11 @@ def own_period(attrs: Mapping[str, object]) -> float:
     except ValueError:
         own = 0.0
     return own if 0 < own < 10 * 86_400 else 0.0
+
+
+def speaks_of_events_alone(dialect: str, attrs: Mapping[str, object]) -> bool:
+    """Whether nothing of a device is heard while nothing happens: then its silence is no fault, and no sign that it lives."""
+    return dialect in EVENT_ONLY and not own_period(attrs)
 
 
 def period_of(kind: str, attrs: Mapping[str, object]) -> float:

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from ioc.catalog import KINDS, MEASURES, RULES, Label
+from ioc.catalog import EVENT_ONLY, KINDS, MEASURES, RULES, Label
 from ioc.db.pool import Connection, translated
 
 Band = Literal["good", "watch", "bad", ""]
@@ -93,10 +93,17 @@ _MIDNIGHT: Final = "(date_trunc('day', now() AT TIME ZONE 'Asia/Ho_Chi_Minh') AT
 _SHARE: Final = Label("%", "%")
 
 
+#: Of a device that speaks of events alone nobody knows whether it lives, but for a while after each.
+_QUIET: Final = (
+    f"(d.dialect = ANY('{{{','.join(EVENT_ONLY)}}}') AND {_OWN_PERIOD} IS NULL"
+    f" AND d.state = 'online' AND d.last_seen <= now() - 2 * {_KIND_PERIOD} AND NOT {_UNTRUE})"
+)
+
+
 def _share_online(where: str) -> str:
     return (
         f"SELECT (100.0 * count(*) FILTER (WHERE {_ONLINE}) / nullif(count(*), 0))::float8, max(d.last_seen)"
-        f" FROM device d WHERE d.status = 'active' AND {where}"
+        f" FROM device d WHERE d.status = 'active' AND {where} AND {_QUIET} IS NOT TRUE"
     )
 
 

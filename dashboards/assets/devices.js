@@ -2,9 +2,9 @@
 (function () {
   "use strict";
   const IOC = (window.IOC = window.IOC || {});
-  const STATES = ["online", "late", "untrue", "silent", "offline", "unknown", "maintenance"];
+  const STATES = ["online", "late", "untrue", "silent", "offline", "unknown", "quiet", "maintenance"];
   /** Worst first: what needs a technician comes to the top of the table. */
-  const RANK = { silent: 7, offline: 6, untrue: 5, late: 4, unknown: 3, maintenance: 2, online: 1, retired: 0 };
+  const RANK = { silent: 7, offline: 6, untrue: 5, late: 4, unknown: 3, quiet: 3, maintenance: 2, online: 1, retired: 0 };
   const byName = new Intl.Collator("vi", { numeric: true });
   const FACTS_S = 30, PANEL_S = 30;
   const wanted = { states: new Set(), kinds: new Set(), words: [], ward: "", fresh: false };

@@ -10,7 +10,7 @@
   const IOC = (window.IOC = window.IOC || {});
   // Looked at four times a second, so that a dead feed is on the screen within three seconds.
   const LATE_S = 2.5, FROZEN_S = 10, RELOAD_S = 60;
-  const HEALTH = ["unknown", "online", "late", "silent", "offline", "maintenance", "retired", "untrue"];
+  const HEALTH = ["unknown", "online", "late", "silent", "offline", "maintenance", "retired", "untrue", "quiet"];
 
   // --- words and figures ---------------------------------------------------------------------------------------------
   const words = (IOC.words = JSON.parse(document.getElementById("ioc-words").textContent));

@@ -75,10 +75,16 @@ def panel_facts(file: DeviceFile, health: Health, last_word: datetime | None, wo
     link = "maintenance" if device.status == "maintenance" else device.state
     skew = device.clock_skew_s
     shares = file.availability
+    unknown: list[str | Component] = []
+    if health is Health.QUIET:
+        unknown = [html.Small(words("It speaks of events alone; whether it lives is not known."), className="muted")]
     qualities = {reading.quality for reading in file.latest}
     quality = next((name for code, name in _WORST if code in qualities), "none")
     cells: list[tuple[str, list[str | Component]]] = [
-        ("State", [html.I(className=f"health h-{health.name.lower()}"), words(f"health:{health.name.lower()}")]),
+        (
+            "State",
+            [html.I(className=f"health h-{health.name.lower()}"), words(f"health:{health.name.lower()}"), *unknown],
+        ),
         ("Link", [words(f"link:{link}"), html.Small(device.state_reason, className="muted")]),
         ("Last telemetry", [since(last_word) if last_word is not None else words("never heard of")]),
         ("Data quality", [words(f"quality:{quality}")]),

@@ -18,7 +18,7 @@ from ioc.alarms import rule as rules
 from ioc.alarms.machine import Event
 from ioc.alarms.rule import Pace, Presence, Track
 from ioc.alarms.watch import CUTTING, LOSS, LOSSES, OF_FINDINGS, OFFLINE, OUTRANKED, RULED, WATCHES
-from ioc.catalog import MEASURES, RULES, Measure, Rule, period_of
+from ioc.catalog import MEASURES, RULES, Measure, Rule, period_of, speaks_of_events_alone
 from ioc.model import Alarm, Device, DeviceState, Reading
 
 Key = tuple[str, str]
@@ -318,6 +318,8 @@ class World:
         if self.listening_since is None:
             return track, None
         if rule.kind == "silent":
+            if speaks_of_events_alone(row.dialect, row.attrs):
+                return Track(), None
             due = rules.silent_at(rule, period_of(row.kind, row.attrs), presence, self.listening_since)
             if track.raised:
                 # It ends with a word of the device, not with us beginning to listen again.

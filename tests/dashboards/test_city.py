@@ -318,3 +318,28 @@ def test_camera_whose_picture_is_untrue_is_not_online_and_a_finding_is_no_sign_o
     assert city.health_of("device-1", NOW + 302) == Health.ONLINE
     city.fold(ReadingsChanged([make_reading(250, 2.0, measure="pictureState")]))
     assert city.health_of("device-1", NOW + 302) == Health.ONLINE
+
+
+def test_device_that_speaks_of_events_alone_is_neither_silent_nor_online_for_long() -> None:
+    """Nobody knows whether it lives, unless its pictures come; what it says itself and what we find stand above that."""
+    city = city_of(DevicesChanged([make_device(kind="camera", dialect="onvif")]))
+    assert city.health_of("device-1", NOW) is Health.UNKNOWN
+    city.fold(ReadingsChanged([make_reading(0, measure="peopleCount")]))
+    ages = {0: Health.ONLINE, 20: Health.ONLINE, 21: Health.QUIET, 90_000: Health.QUIET}
+    assert {age: city.health_of("device-1", NOW + age) for age in ages} == ages
+    for second in range(100, 200, 10):
+        city.fold(FrameArrived("device-1", START + timedelta(seconds=second)))
+        assert city.health_of("device-1", NOW + second + 9) is Health.ONLINE
+    city.fold(ReadingsChanged([make_reading(260, 1.0, measure="pictureState")]))
+    assert city.health_of("device-1", NOW + 260) is Health.UNTRUE
+    city.fold(ReadingsChanged([make_reading(261, 0.0, measure="pictureState")]))
+    city.fold(StatesChanged([DeviceState(START + timedelta(seconds=262), "device-1", "offline", "", START)]))
+    assert city.health_of("device-1", NOW + 262) is Health.OFFLINE
+
+
+def test_device_with_a_period_of_its_own_is_aged_by_it_whatever_its_dialect() -> None:
+    """Then it has a heartbeat."""
+    device = make_device(kind="camera", dialect="onvif", attrs={"period_s": 60})
+    city = city_of(DevicesChanged([device]), ReadingsChanged([make_reading(0, measure="peopleCount")]))
+    assert city.health_of("device-1", NOW + 121) is Health.LATE
+    assert city.health_of("device-1", NOW + 301) is Health.SILENT

@@ -231,6 +231,20 @@ def test_silence_of_a_device_with_a_period_of_its_own() -> None:
     assert town.settle(3000) == [("raise", "flood_silent", "g")]
 
 
+def test_silence_of_a_device_that_speaks_of_events_alone_is_no_loss() -> None:
+    """It is lost by its own word only; a silence that was alarmed before ends."""
+    native = make_device("c", "camera")
+    town = Town(native)
+    town.says("c", "peopleCount", 1, 0)
+    assert town.settle(50) == [("raise", "camera_silent", "c")]
+    town.world.device(msgspec.structs.replace(native, dialect="onvif"))
+    town.says("c", "peopleCount", 1, 60)
+    assert town.settle(60) == [("return", "camera_silent", "c")]
+    assert town.settle(90_000) == []
+    town.state("c", "offline", 90_001)
+    assert town.settle(90_011) == [("raise", "camera_offline", "c")]
+
+
 def test_new_device_alarms_once_it_is_adopted() -> None:
     """Nobody could go to a device without a place; adopted, it is judged by what holds then."""
     town = Town(make_device("g", "flood_gauge", status="new"))

@@ -129,6 +129,27 @@ def test_devices_online_needs_word_and_data(connection: Connection) -> None:
     assert found.band == "bad"
 
 
+def test_device_that_speaks_of_events_alone_counts_neither_way_while_it_is_quiet(connection: Connection) -> None:
+    """It raises the figure while it was just heard, and lowers it when it says that it goes, or we find its picture untrue."""
+    add_device(connection, "c1", "camera")
+    add_device(connection, "c2", "camera", state="offline")
+    add_device(connection, "e", "camera", seen_s=3600)
+
+    def share() -> float | None:
+        return values(connection)["cameras_online"].value
+
+    assert share() == pytest.approx(100 / 3)
+    connection.execute("UPDATE device SET dialect = 'onvif' WHERE id = 'e'")
+    assert share() == 50
+    add_reading(connection, "e", "pictureState", 1, utc_now())
+    assert share() == pytest.approx(100 / 3)
+    add_reading(connection, "e", "pictureState", 0, utc_now())
+    connection.execute("UPDATE device SET state = 'offline' WHERE id = 'e'")
+    assert share() == pytest.approx(100 / 3)
+    connection.execute("UPDATE device SET state = 'online', last_seen = now() WHERE id = 'e'")
+    assert share() == pytest.approx(200 / 3)
+
+
 def test_cameras_online_and_available_differ_by_those_never_seen(connection: Connection) -> None:
     """Camera points without footage count in one figure and not in the other."""
     add_device(connection, "c1", "camera")
