@@ -5,7 +5,8 @@ number does not tell: a server that crashed before it wrote that down gives it t
 
 A broker hands the session of a client id to whoever connected last. Two processes under one id would take it from each other
 without end, and each would commit messages that the other one has in hand too. So the second one stands by, and takes over when
-the first one is gone.
+the first one is gone, or hangs (`ioc.db.hung`): then its connection is ended. When it wakes, the broker has closed its session,
+what it had not committed fails, and it learns from the lock or the mark that another one has its messages.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Final
 
 import psycopg
 
+from ioc.db.hung import end_hung_holder
 from ioc.db.pool import Connection
 from ioc.errors import StorageError
 
@@ -76,6 +78,10 @@ class Claim:
             holder = connection.execute(_HOLDER, (_LOCK, self._key)).fetchone()
             if holder is None or holder[:2] == self._last:
                 raise StorageError("what is left of our last connection is being ended") from error
+            if end_hung_holder(connection, (_LOCK, self._key)):
+                raise TakenError(
+                    f"another ingest runs as {self._client} and hangs: its connection was ended"
+                ) from error
             raise TakenError(
                 f"another ingest runs as {self._client} (from {holder[2] or 'this machine'}, since {holder[1]:%Y-%m-%d %H:%M}"
                 " UTC); this one stands by: end one of them, or give each an ingest_client_id of its own"

@@ -14,7 +14,9 @@ reading: inbox full → socket unread → the broker keeps the rest.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -70,6 +72,9 @@ _LULL: Final = 2
 _GATHERED_S: Final = 0.2
 #: The garbage collector looks after so many new objects: by default it would look thirty times while a batch is decoded.
 _GARBAGE: Final = 50_000
+#: Who decodes one block for so long hangs: the process ends, so that another one goes on, instead of fighting for the session
+#: with one that has taken its place (`ioc.db.hung`).
+_HANGS_S: Final = 60.0
 #: The committer looks this often whether sightings are due when nothing else comes.
 _IDLE_S: Final = 1.0
 
@@ -128,6 +133,8 @@ class Ingest:
             )
         self._changed = threading.Condition()
         self._decoded = False
+        #: Since when the block in hand is decoded, by the monotonic clock; None = there is none.
+        self._decoding_since: float | None = None
         self._fault: BaseException | None = None
         self._rates = _Rates()
         self._stored = self._rejected = 0
@@ -194,6 +201,7 @@ class Ingest:
     def figures(self) -> dict[str, float]:
         """For the heartbeat."""
         self._committer.look()
+        self._end_if_hanging()
         batch = self._intake.batch
         queue = self._inbox.messages + len(batch)
         if self._detour is not None:
@@ -223,6 +231,14 @@ class Ingest:
             with self._changed:
                 self._decoded = True
                 self._changed.notify_all()
+
+    def _end_if_hanging(self) -> None:
+        """A thread that hangs cannot be ended, and holds what the others would need to end in order."""
+        since = self._decoding_since
+        if since is not None and time.monotonic() - since > _HANGS_S:
+            self._service.log.critical("thread hangs, the process ends", thread="decode")
+            faulthandler.dump_traceback()
+            os._exit(1)
 
     def _unclaimed(self, work: Callable[[], None]) -> Callable[[], None]:
         """What is done only where no other process is known to work under our client id."""
@@ -289,12 +305,14 @@ class Ingest:
                 while self._is_full() and self._fault is None:
                     self._changed.wait()
                 before, waits = self._intake.wanted, len(self._intake.batch)
+                self._decoding_since = time.monotonic()
                 try:
                     self._decoder.decode(block)
                 except BaseException as error:
                     # Said before anybody can take half a block for the whole, and acknowledge it.
                     self._fault = error
                     raise
+                self._decoding_since = None
                 if self._intake.wanted is not before:
                     self._listen()
                 # The committer knows when a batch that has begun is due; it is not woken for every block.

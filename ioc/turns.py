@@ -1,4 +1,7 @@
-"""One process acts on a database, others of its kind stand by and take over: a lock that goes with the connection."""
+"""One process acts on a database, others of its kind stand by and take over: a lock that goes with the connection.
+
+One that hangs loses its connection to whoever stands by (`ioc.db.hung`), and stands by itself when it wakes.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from ioc.db.hung import end_hung_holder
 from ioc.db.pool import Connection, connect, translated
 from ioc.errors import StorageError
 from ioc.live import Live
@@ -65,8 +69,10 @@ def _wait_for_turn(service: Service, connection: Connection, lock: int) -> bool:
     while not service.stopping.is_set():
         with translated():
             row = connection.execute("SELECT pg_try_advisory_lock(%s)", (lock,)).fetchone()
-        if row is not None and row[0]:
-            return True
+            if row is not None and row[0]:
+                return True
+            if end_hung_holder(connection, lock):
+                service.log.warning("who had the turn hangs, and was ended")
         service.stopping.wait(STANDBY_S)
     return False
 

@@ -11,7 +11,7 @@ server       session  a TimescaleDB that may be crashed; a module that uses it t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,7 +22,7 @@ from ioc.settings import Settings
 from ioc.stack.home import Home
 from tests.faults.database import DatabaseServer
 from tests.faults.gate import Gates
-from tests.faults.process import IngestProcess
+from tests.faults.process import AS_IN_SERVICE, IngestProcess
 from tests.faults.proxy import Proxy
 from tests.fix_stack import BrokerServer, Database
 from tests.ledger import Ledger
@@ -37,8 +37,8 @@ def spawn(environment: dict[str, str], live: Live, tmp_path: Path) -> Iterator[S
     """Start `python -m ingest` and wait until it is well; what still runs is stopped after the test, and every log is printed."""
     started: list[IngestProcess] = []
 
-    def start(*, wait: bool = True, **settings: str) -> IngestProcess:
-        process = IngestProcess(environment | settings, tmp_path / f"ingest-{len(started)}.log")
+    def start(*, wait: bool = True, argv: Sequence[str] = AS_IN_SERVICE, **settings: str) -> IngestProcess:
+        process = IngestProcess(environment | settings, tmp_path / f"ingest-{len(started)}.log", argv)
         started.append(process)
         if wait:
             process.wait_well(live)

@@ -7,25 +7,25 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ioc.errors import LiveError
 from ioc.live import Live
 from ioc.model import Heartbeat
 from tests.fix_ingest import eventually
 
+AS_IN_SERVICE: Final = (sys.executable, "-X", "faulthandler", "-m", "ingest")
+
 
 class IngestProcess:
     """One ingest, as it is started in service, its log in a file."""
 
-    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, environment: Mapping[str, str], log: Path, argv: Sequence[str] = AS_IN_SERVICE) -> None:
         self.log = log
         with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-X", "faulthandler", "-m", "ingest"], env=environment, stderr=output
-            )
+            self.process = subprocess.Popen(argv, env=environment, stderr=output)
 
     @property
     def pid(self) -> int:

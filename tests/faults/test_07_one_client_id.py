@@ -1,9 +1,16 @@
-"""Two ingest processes are given one client id: one works, the other stands by and says so; nothing is lost or doubled."""
+"""Two ingest processes are given one client id: one works, the other stands by and says so; nothing is lost or doubled.
+
+One that hangs loses its place within the time that `ioc.db.hung` gives it.
+"""
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final, Literal
 
 import paho.mqtt.client as paho
 import pytest
@@ -13,9 +20,11 @@ from ingest.mqtt import connect_properties
 from ioc.db.pool import Connection
 from ioc.live import Live
 from tests.faults.conftest import Publish, Spawn
-from tests.faults.gate import BACKENDS
+from tests.faults.gate import BACKENDS, Gates, Place, in_copy
 from tests.faults.process import IngestProcess
+from tests.faults.proxy import Proxy
 from tests.fix_stack import BrokerServer, Database
+from tests.impatient import impatient
 from tests.ledger import Ledger
 
 CLIENT = "ioc-the-one"
@@ -66,6 +75,88 @@ def test_the_lock_goes_from_one_to_the_other(
                 processes[place] = spawn(wait=False, **homes[place])
                 ended += 1
     load.finish(db)
+
+
+@contextmanager
+def hung(
+    place: Place | Literal["copy"] | None, process: IngestProcess, live: Live, gates: Gates, wire: Proxy, db: Database
+) -> Iterator[None]:
+    """Stop the process at that place, and wake it at the end."""
+    if place is None:
+        process.pause()
+    elif place == "copy":
+        with in_copy(process, live, wire, db):
+            process.pause()
+    else:
+        with gates.closed(place):
+            gates.wait_held()
+            process.pause()
+    yield
+    process.resume()
+
+
+@pytest.mark.parametrize("place", [None, "copy", *Place])
+def test_one_that_hangs_loses_its_place(
+    place: Place | Literal["copy"] | None,
+    homes: list[dict[str, str]],
+    spawn: Spawn,
+    publish: Publish,
+    gates: Gates,
+    wired: dict[str, str],
+    db_wire: Proxy,
+    db: Database,
+    live: Live,
+    topic: str,
+) -> None:
+    """Wherever it stopped, the other one goes on; it wakes, stores and acknowledges nothing more, and ends."""
+    first = spawn(**homes[0], IOC_DATABASE_URL=wired["IOC_DATABASE_URL"])
+    second = spawn(wait=False, argv=impatient("ingest"), **homes[1])
+    second.wait_degraded(live, "another ingest runs as")
+    load = publish(Ledger.mixed(topic, 8000, seed=4), rate=None if place == "copy" else 2000)
+    load.wait_moving(db)
+    with hung(place, first, live, gates, db_wire, db):
+        second.wait_well(live, within_s=120)
+        load.finish(db)
+        while_it_wakes = publish(Ledger.mixed(f"awake-{topic}", 6000, seed=5), rate=1000)
+        while_it_wakes.wait_moving(db)
+    assert first.process.wait(60) == 1
+    assert "another ingest r" in first.log.read_text()
+    while_it_wakes.finish(db)
+    with db.connect() as connection:
+        load.ledger.check(connection, load.flood)
+    second.wait_well(live)
+
+
+#: An ingest whose decoder never comes to an end of a message that says so.
+_ENDLESS: Final = """
+import runpy, time
+import ingest.decode, ingest.service
+ingest.service._HANGS_S = 5
+decode = ingest.decode.Decoder.decode
+def endless(self, block):
+    while any(b"endless" in message[1] for message in block.messages):
+        time.sleep(1)
+    decode(self, block)
+ingest.decode.Decoder.decode = endless
+runpy.run_module("ingest", run_name="__main__")
+"""
+
+
+def test_one_whose_thread_hangs_ends(
+    homes: list[dict[str, str]], spawn: Spawn, publish: Publish, db: Database, live: Live, topic: str
+) -> None:
+    """It could not end in order; it says where it hangs, and the other one goes on with what it had in hand."""
+    first = spawn(argv=(sys.executable, "-c", _ENDLESS), **homes[0])
+    second = spawn(wait=False, **homes[1])
+    second.wait_degraded(live, "another ingest runs as")
+    ledger = Ledger.mixed(topic, 2000, seed=6)
+    ledger.poison(f"ioc/{topic}-p/telemetry", b"endless", "json")
+    load = publish(ledger)
+    assert first.process.wait(60) == 1
+    assert first.said("thread hangs, the process ends", thread="decode")
+    assert "in endless" in first.log.read_text()
+    load.finish(db)
+    second.wait_well(live)
 
 
 def test_a_session_taken_by_something_else(

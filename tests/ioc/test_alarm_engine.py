@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,6 +27,7 @@ from ioc.model import AlarmsChanged, DeviceState, Heartbeat, Quality, Reading, R
 from ioc.service import utc_now
 from ioc.stack.embedded import Stack
 from tests.fix_stack import CacheServer, Database
+from tests.impatient import impatient
 from tests.ioc.test_alarm_actions import register
 from tests.ioc.test_alarm_world import make_device
 
@@ -95,7 +97,7 @@ def city(db: Database, live: Live) -> Iterator[City]:
         yield City(connection, live)
 
 
-Start = Callable[[], "subprocess.Popen[bytes]"]
+Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
@@ -109,8 +111,8 @@ def start(environment: dict[str, str]) -> Iterator[Start]:
     """Starts engines; they are killed at the end."""
     running: list[subprocess.Popen[bytes]] = []
 
-    def begin() -> subprocess.Popen[bytes]:
-        running.append(subprocess.Popen([sys.executable, "-m", "ioc.alarms"], env=environment))
+    def begin(argv: Sequence[str] = (sys.executable, "-m", "ioc.alarms")) -> subprocess.Popen[bytes]:
+        running.append(subprocess.Popen(argv, env=environment))
         return running[-1]
 
     yield begin
@@ -259,6 +261,25 @@ def test_second_engine_takes_over_from_a_killed_one(city: City, start: Start, li
     eventually(lambda: city.alive() == {("bin_burning", "bin"): "returned_unacknowledged"})
     (opened,) = city.connection.execute("SELECT count(*) FROM alarm").fetchone() or (0,)
     assert opened == 1
+
+
+def test_second_engine_takes_over_from_one_that_hangs(city: City, start: Start, live: Live) -> None:
+    """It loses its turn while it stands still; when it wakes it stands by, and nothing is doubled."""
+    register(city.connection, make_device("bin", "waste_bin"))
+    first = start()
+    eventually(lambda: acting(live, first))
+    second = start(impatient("ioc.alarms"))
+    eventually(lambda: beat_of(live, second))
+    first.send_signal(signal.SIGSTOP)
+    eventually(lambda: acting(live, second))
+    city.say({"bin": BURNING})
+    eventually(lambda: ("bin_burning", "bin") in city.alive())
+    first.send_signal(signal.SIGCONT)
+    eventually(lambda: (beat := beat_of(live, first)) and beat.figures == {"acting": 0})
+    assert acting(live, second)
+    city.say({"bin": FINE})
+    eventually(lambda: city.alive() == {("bin_burning", "bin"): "returned_unacknowledged"})
+    assert city.connection.execute("SELECT count(*) FROM alarm").fetchone() == (1,)
 
 
 def test_engine_without_redis_asks_the_database(city: City, start: Start, live: Live, cache: CacheServer) -> None:
