@@ -18,7 +18,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from dashboards.camera_acts import KeepRule, RemoveRule
+from dashboards.camera_acts import KeepRule, RemoveRule, SetBudget
 from dashboards.evidence_routes import DestroyOriginals
 from dashboards.origin import same_origin
 from dashboards.quarantine_acts import Mapping, Replay, StopReplay, Switch
@@ -163,6 +163,7 @@ ACTS: Final[
             | StopReplay
             | KeepRule
             | RemoveRule
+            | SetBudget
             | DestroyOriginals
         ],
     ]
@@ -183,6 +184,7 @@ ACTS: Final[
     "replay_stop": StopReplay,
     "camera_rule": KeepRule,
     "camera_rule_remove": RemoveRule,
+    "camera_budget": SetBudget,
     "destroy_originals": DestroyOriginals,
 }
 

@@ -1,4 +1,4 @@
-"""Acts on what is drawn into a camera's picture; nothing of it goes to the change stream, the vision workers look it up."""
+"""Acts on how vision looks at a camera; nothing of it goes to the change stream, the vision workers look it up."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import msgspec
 
 from ioc.camera_rules import CameraRule
 from ioc.db import camera_rules
+from ioc.db.camera_budgets import set_budget
 from ioc.db.pool import Connection
 from ioc.errors import FormError
 from ioc.model import Change
@@ -38,6 +39,19 @@ class RemoveRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _require_id(self.rule)
         _require_seen(connection, self.rule)
         camera_rules.remove(connection, self.rule, who)
+        return []
+
+
+class SetBudget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Give a camera another frame budget than the one that was seen; None = the common one."""
+
+    camera: str
+    fps: float | None
+    seen: float | None
+
+    def __call__(self, connection: Connection, who: str) -> list[Change]:
+        """Do it."""
+        set_budget(connection, self.camera, self.fps, self.seen, who)
         return []
 
 

@@ -11,6 +11,8 @@ from psycopg.rows import class_row
 from dashboards.city import CityState
 from dashboards.device_records import alarms_of_device
 from ioc.camera_rules import CameraRule
+from ioc.db.audit import entries_of
+from ioc.db.camera_budgets import SET, budgets
 from ioc.db.camera_rules import ACTS, history, rules_of
 from ioc.db.devices import device as read_device
 from ioc.db.evidence_pictures import first_pictures
@@ -37,7 +39,7 @@ class Counted(NamedTuple):
 
 
 class Edit(NamedTuple):
-    """Who changed a rule last, and when."""
+    """Who changed something last, and when."""
 
     who: str
     time: datetime
@@ -61,6 +63,7 @@ class CameraFile(NamedTuple):
 
     Attributes:
         edits: by rule.
+        budget: frames a second, None = the common one; and who set it.
         flows: the newest of the last minutes, by rule.
         shots: by alarm: the picture it opened with.
     """
@@ -68,6 +71,7 @@ class CameraFile(NamedTuple):
     device: Device
     rules: list[CameraRule]
     edits: dict[int, Edit]
+    budget: tuple[float | None, Edit | None]
     flows: dict[int, Flow]
     latest: dict[str, Reading]
     alarms: list[Alarm]
@@ -107,11 +111,13 @@ def camera_file(connection: Connection, key: str, now: datetime) -> CameraFile |
             edits.setdefault(rule, Edit(entry.who, entry.time))
     with connection.cursor(row_factory=class_row(Flow)) as cursor:
         flows = cursor.execute(_FLOWS, {"camera": key, "since": now - RECENT}).fetchall()
+    set_by = next((Edit(entry.who, entry.time) for entry in entries_of(connection, key, (SET,), 1)), None)
     alarms = alarms_of_device(connection, key)
     return CameraFile(
         device,
         rules_of(connection, [key]),
         edits,
+        (budgets(connection).get(key), set_by),
         {flow.rule: flow for flow in flows},
         {reading.measure: reading for reading in latest_of(connection, key)},
         alarms,

@@ -214,6 +214,7 @@ class CameraFigures(msgspec.Struct, frozen=True, kw_only=True):
         seen: the device's time of the newest frame that was looked at, None before the first; the picture's age counts from it.
         frames_s: frames a second that were looked at.
         arrived_s: frames a second that came.
+        budget: frames a second that are looked at, at most; None = as many as come.
         drops: frames not looked at, by reason (`vision.mailbox.Reason`).
         stages: by name, those of `STAGES` that were passed.
         rules_off: the camera's rules that are not run, by id, each with the reason.
@@ -226,6 +227,7 @@ class CameraFigures(msgspec.Struct, frozen=True, kw_only=True):
     seen: datetime | None
     frames_s: float
     arrived_s: float
+    budget: float | None = None
     drops: dict[str, int] = msgspec.field(default_factory=dict)
     stages: dict[str, StageTime] = msgspec.field(default_factory=dict)
     rules_off: dict[str, str] = msgspec.field(default_factory=dict)

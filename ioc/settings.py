@@ -137,7 +137,8 @@ class Settings(BaseSettings):
     vision_max_fps: float = Field(
         2.0,
         gt=0,
-        description="Frames a second per camera that are looked at on a CPU; the rest are counted as skipped.",
+        description="Frames a second per camera that are looked at on a CPU, where no budget of its own was given on its page;"
+        " the rest are counted as skipped.",
     )
     capture_sources: dict[str, str] = Field(
         default_factory=dict, description="camera id → rtsp://, http(s):// snapshot URL, or file path to capture from."

@@ -1,13 +1,21 @@
 """Which camera is looked at next: a mailbox of one per camera, the newest frame wins, every camera gets its turn.
 
+A camera is looked at no more often than its budget. When there is more than can be looked at, turns go by start-time fair
+queueing (Goyal, Vin, Cheng 1996): each look puts a camera's next turn off by the inverse of its budget, so that cameras with
+frames to spare are looked at in proportion to their budgets. A camera that has been silent is owed nothing.
+
 Pure state: time is given, nothing waits here. Each notice offered ends exactly once: picked, or dropped with a reason.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Final, Literal
 
 import msgspec
+
+from ioc.db.camera_budgets import MOST_FPS
 
 #: Why a frame was not looked at. `overwritten`: a newer one came before its turn, the worker is behind. `skipped`: a newer
 #: one came while the camera had spent its frames a second. `stale`: it waited too long. `gone`: no longer in Redis.
@@ -39,17 +47,25 @@ class Drop(msgspec.Struct, frozen=True):
 
 
 class _Box(msgspec.Struct):
-    """One camera: what waits, when it may be looked at next, when it last was, whether it is being looked at."""
+    """One camera.
+
+    Attributes:
+        turn: its place among the others, in the common virtual time: who has the least is next.
+        looked: when it was last looked at, as the budget counts it.
+    """
 
     waiting: Notice | None = None
-    due: float = 0.0
-    served: float = 0.0
+    turn: float = 0.0
+    looked: float = -math.inf
     touched: float = 0.0
     busy: bool = False
 
 
 class Mailbox:
     """The notices that wait, at most one per camera.
+
+    Attributes:
+        budgets: frames a second of the cameras that have a budget of their own; may be replaced at any time.
 
     >>> box = Mailbox(max_fps=2.0, stale_s=1.0)
     >>> box.offer(Notice("cam-1", "1-0", 100.0), now=100.0)
@@ -63,13 +79,21 @@ class Mailbox:
         """Start empty.
 
         Args:
-            max_fps: frames a second a camera may be looked at, None = as many as come.
+            max_fps: frames a second a camera without a budget of its own may be looked at, None = as many as come; such a camera
+                counts as one with the largest budget there is.
             stale_s: a notice that waited longer is dropped when its turn comes.
         """
-        self._period = 1 / max_fps if max_fps else 0.0
+        self.budgets: Mapping[str, float] = {}
+        self._max_fps = max_fps
         self._stale_s = stale_s
         self._boxes: dict[str, _Box] = {}
+        #: The furthest turn that was taken.
+        self._turn = 0.0
         self._swept = 0.0
+
+    def budget(self, camera: str) -> float | None:
+        """Frames a second that a camera may be looked at, None = as many as come."""
+        return self.budgets.get(camera, self._max_fps)
 
     def offer(self, notice: Notice, now: float) -> Drop | None:
         """Put a notice in; returns the one it replaces."""
@@ -78,39 +102,39 @@ class Mailbox:
         before, box.waiting = box.waiting, notice
         self._sweep(now)
         if before is None:
+            box.turn = max(box.turn, self._turn)
             return None
-        return Drop(before, "skipped" if now < box.due else "overwritten")
+        return Drop(before, "skipped" if now < self._due(box, notice) else "overwritten")
 
     def ready(self, now: float) -> int:
         """How many cameras could be picked."""
-        return sum(1 for box in self._boxes.values() if _may(box, now))
+        return sum(1 for _, _, due in self._waiting() if due <= now)
 
     def next_due(self) -> float | None:
         """When a waiting camera's turn comes at the earliest, None when nothing waits for time alone."""
-        return min((box.due for box in self._boxes.values() if box.waiting and not box.busy), default=None)
+        return min((due for _, _, due in self._waiting()), default=None)
 
     def pick(self, most: int, now: float) -> tuple[list[Notice], list[Drop]]:
-        """Take up to `most` cameras, those not served for the longest time first; also returns what was too old.
+        """Take up to `most` cameras, those whose turn it is first; also returns what was too old.
 
         A picked camera is not picked again before `done`, so its frames are seen in order.
         """
         picked: list[Notice] = []
         stale: list[Drop] = []
-        turn = sorted((box for box in self._boxes.values() if _may(box, now)), key=lambda box: box.served)
-        for box in turn:
+        may = [(box, notice) for box, notice, due in self._waiting() if due <= now]
+        for box, notice in sorted(may, key=lambda one: one[0].turn):
             if len(picked) == most:
                 break
-            notice, box.waiting = box.waiting, None
-            if notice is None:
-                continue
+            box.waiting = None
             if now - notice.arrived > self._stale_s:
                 stale.append(Drop(notice, "stale"))
                 continue
             picked.append(notice)
             box.busy = True
-            box.served = now
+            self._turn = max(self._turn, box.turn)
+            box.turn += 1 / (self.budget(notice.camera) or MOST_FPS)
             # In step with the budget rather than with the last look, by half a period at most: jitter costs no frames.
-            box.due = max(box.due, now - self._period / 2) + self._period
+            box.looked = max(self._due(box, notice), now - self._period(notice) / 2)
         return picked, stale
 
     def done(self, camera: str) -> None:
@@ -127,6 +151,17 @@ class Mailbox:
                 if box.busy or box.waiting or now - box.touched < FORGET_S
             }
 
+    def _waiting(self) -> list[tuple[_Box, Notice, float]]:
+        """What waits and is not busy, and when it may be looked at."""
+        return [
+            (box, box.waiting, self._due(box, box.waiting))
+            for box in self._boxes.values()
+            if box.waiting is not None and not box.busy
+        ]
 
-def _may(box: _Box, now: float) -> bool:
-    return box.waiting is not None and not box.busy and box.due <= now
+    def _due(self, box: _Box, notice: Notice) -> float:
+        return box.looked + self._period(notice)
+
+    def _period(self, notice: Notice) -> float:
+        fps = self.budget(notice.camera)
+        return 1 / fps if fps else 0.0

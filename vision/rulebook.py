@@ -1,4 +1,4 @@
-"""The rules of the cameras that this worker looks at, kept up to date beside the work: a change counts within seconds."""
+"""The rules and the frame budgets of cameras, kept up to date beside the work: a change counts within seconds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from ioc.camera_rules import CameraRule
+from ioc.db.camera_budgets import budgets
 from ioc.db.camera_rules import rules_of
 from ioc.db.pool import Connection, connect
 from ioc.errors import FormError, StorageError
@@ -18,9 +19,14 @@ EVERY_S: Final = 3.0
 
 
 class Rulebook:
-    """Rules by camera; a thread of our own reads them. While TimescaleDB is away those that are known hold."""
+    """Rules by camera; a thread of our own reads them. While TimescaleDB is away those that are known hold.
+
+    Attributes:
+        budgets: frames a second of every camera that has a budget of its own.
+    """
 
     def __init__(self, url: str) -> None:
+        self.budgets: dict[str, float] = {}
         self._url = url
         self._wanted: set[str] = set()
         self._known: dict[str, tuple[CameraRule, ...]] = {}
@@ -76,3 +82,4 @@ class Rulebook:
                 known[rule.camera].append(rule)
         self._refused = refused
         self._known = {camera: tuple(rules) for camera, rules in known.items()}
+        self.budgets = budgets(connection)

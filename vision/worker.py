@@ -36,6 +36,7 @@ from vision.figures import NOT_STORED, OBJECTS, STEP, Figures
 from vision.findings import Findings
 from vision.mailbox import Drop, Mailbox, Notice, Reason
 from vision.picture import decode_jpeg
+from vision.rulebook import Rulebook
 from vision.rules.camera import Outcome
 from vision.rules.cameras import Watchers
 from vision.scene import Scene, make_scene
@@ -112,7 +113,8 @@ class Worker:
         self._collecting = threading.Lock()
         self._looked: queue.Queue[list[Looked]] = queue.Queue(LANES)
         self._writer_gone = threading.Event()
-        self._watchers = Watchers(settings.require("database_url"))
+        self._rulebook = Rulebook(settings.require("database_url"))
+        self._watchers = Watchers(self._rulebook)
         self._evidence = Evidence(service)
         self._fetched: dict[str, datetime] = {}
         self._redis_minus_ours_s = 0.0
@@ -130,7 +132,7 @@ class Worker:
             writer = threads.submit(self._stop_if_broken, self._writer, lanes)
             wait([*loops, writer], return_when=FIRST_COMPLETED)
         self._decoders.shutdown()
-        self._watchers.close()
+        self._rulebook.close()
         REGISTRY.unregister(self.figures)
         for loop in (*loops, writer):
             loop.result()
@@ -161,6 +163,8 @@ class Worker:
         elsewhere: dict[str, Notice] = {}
         while not self._service.stopping.is_set():
             self._watch_store()
+            with self._changed:
+                self._mailbox.budgets = self._rulebook.budgets
             now = time.monotonic()
             try:
                 if now >= set_clock:
@@ -169,7 +173,10 @@ class Worker:
                 after = after or f"{int((now + self._redis_minus_ours_s - self._stale_s) * 1000)}-0"
                 self._share.renew()
                 if now >= tell:
-                    self._live.put_camera_figures(self.figures.cameras(self._share.cameras))
+                    self._live.put_camera_figures(
+                        msgspec.structs.replace(one, budget=self._mailbox.budget(one.camera))
+                        for one in self.figures.cameras(self._share.cameras)
+                    )
                     elsewhere = {camera: one for camera, one in elsewhere.items() if now - one.arrived < self._stale_s}
                     tell = now + _TELL_S
                 heard = self._live.new_frames(after, count=500, block_ms=int(_TICK_S * 1000))

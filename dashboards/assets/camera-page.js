@@ -90,6 +90,7 @@
       bell = IOC.desk.bell(2000, () => ask("file"));
       looking = setInterval(look, LOOK_MS);
       IOC.camera.rules.mount(page, id);
+      IOC.camera.budget.mount(page, id);
       draw();
     },
     update(what) {
@@ -107,6 +108,7 @@
       clearInterval(looking);
       bell.stop();
       IOC.camera.rules.unmount();
+      IOC.camera.budget.unmount();
       IOC.camera.empty(view);
       root = null;
     },

@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 from dashboards.camera_records import COUNTED, STEP, CameraFile, Counted
 from dashboards.components.camera_tile import footage_line
 from dashboards.components.incident_rows import ward_name
-from dashboards.when import number, since
+from dashboards.when import clock, number, since
 from ioc.i18n import Translator
 from ioc.model import STAGES, CameraFigures
 
@@ -56,6 +56,11 @@ def figures_card(figures: CameraFigures | None, words: Translator) -> list[Compo
             [
                 html.Strong(number(figures.frames_s, 1, words)),
                 words("of {n} frames/s", n=number(figures.arrived_s, 1, words)),
+                *(
+                    [html.Span(words("at most {n}", n=number(figures.budget, 1, words)), className="muted")]
+                    if figures.budget is not None
+                    else []
+                ),
             ],
         ),
         ("Newest looked at", [since(figures.seen) if figures.seen is not None else "–"]),
@@ -70,6 +75,17 @@ def figures_card(figures: CameraFigures | None, words: Translator) -> list[Compo
         ),
         *_stages(figures, words),
     ]
+
+
+def budget_data(file: CameraFile, now: datetime) -> dict[str, Any]:
+    """The frame budget that the camera was given, as `assets/camera-budget.js` shows and edits it."""
+    fps, edit = file.budget
+    return {
+        "fps": fps,
+        "by": edit.who if edit is not None else "",
+        "when": clock(edit.time, now) if edit is not None else "",
+        "at": now.timestamp(),
+    }
 
 
 def counts_data(rows: Sequence[Counted], now: datetime) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One camera: its picture large, what is drawn on it and what that says, how vision copes, its counts and alarms."""
+"""One camera: its picture large, what is drawn on it and what that says, how vision copes and may, its counts and alarms."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from dashboards import shell
 from dashboards.attributes import aria, data
 from dashboards.camera_records import camera_file, counted
 from dashboards.components.alarm_table import alarm_lines
-from dashboards.components.camera_card import camera_head, counts_data, figures_card
+from dashboards.components.camera_card import budget_data, camera_head, counts_data, figures_card
 from dashboards.components.camera_rules import kinds_data, rules_data
 from dashboards.components.storage_away import storage_away
 from dashboards.evidence import shows_picture
 from dashboards.room import room
 from dashboards.theme import CLASS_COLOURS
+from dashboards.when import number
+from ioc.camera_rules import FOLLOWED_FPS
+from ioc.db.camera_budgets import LEAST_FPS, MOST_FPS
 from ioc.errors import LiveError, StorageError
 from ioc.i18n import Translator
 from ioc.model import RulesWatched
@@ -42,6 +45,7 @@ def layout(camera: str = "", **query: str) -> html.Main:
         dcc.Store(id="camera-measured", data=0),
         dcc.Store(id="camera-counted", data=0),
         dcc.Store(id="camera-drawn"),
+        dcc.Store(id="camera-budget-kept"),
         dcc.Store(id="camera-day"),
         html.Div(
             [
@@ -68,6 +72,7 @@ def layout(camera: str = "", **query: str) -> html.Main:
                             className="panel card",
                             **data(kinds=orjson.dumps(kinds_data(words)).decode()),
                         ),
+                        _budget(words),
                         _card(words("How vision copes"), "camera-figures"),
                     ],
                     className="camera-side",
@@ -88,6 +93,7 @@ def layout(camera: str = "", **query: str) -> html.Main:
     Output("camera-away", "children"),
     Output("camera-alarms", "children"),
     Output("camera-drawn", "data"),
+    Output("camera-budget-kept", "data"),
     Input("camera-key", "data"),
     Input("camera-changed", "data"),
 )
@@ -95,7 +101,7 @@ async def show_camera(given: object, changed: int) -> tuple[Any, ...]:
     """What TimescaleDB knows of the camera: its entry, its alarms, what is drawn on its picture."""
     del changed
     words, key, now = shell.reader().words, _camera_id(given), _now()
-    nothing = (dash.no_update,) * 2
+    nothing = (dash.no_update,) * 3
     if not key:
         return ("none", "", html.P(words("There is no camera of this name")), None, *nothing)
     try:
@@ -112,6 +118,7 @@ async def show_camera(given: object, changed: int) -> tuple[Any, ...]:
         None,
         alarm_lines(file.alarms, now, words, file.shots),
         {"rules": rules_data(file, await _watched(key), words), "at": now.timestamp()},
+        budget_data(file, now),
     )
 
 
@@ -148,6 +155,9 @@ dash.clientside_callback(
 )
 dash.clientside_callback(
     ClientsideFunction("cameraRules", "take"), Output("rule-list", "title"), Input("camera-drawn", "data")
+)
+dash.clientside_callback(
+    ClientsideFunction("cameraBudget", "take"), Output("budget-form", "title"), Input("camera-budget-kept", "data")
 )
 
 
@@ -186,6 +196,22 @@ def _picture(words: Translator) -> html.Section:
             ),
         ],
         className="panel stage-panel",
+    )
+
+
+def _budget(words: Translator) -> html.Section:
+    """How often vision may look at the camera."""
+    hint = words(
+        "From {least} to {most}. Where more comes than can be looked at, cameras share in proportion to this. Below {followed}"
+        " lines, wrong way, loitering and speeds rest.",
+        least=number(LEAST_FPS, 1, words),
+        most=number(MOST_FPS, 0, words),
+        followed=number(FOLLOWED_FPS, 0, words),
+    )
+    return html.Section(
+        [html.H3(words("Frame budget")), html.Div(id="budget-form"), html.P(hint, className="muted small")],
+        id="camera-budget",
+        className="panel card",
     )
 
 

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from ioc.camera_rules import RULE_KINDS, CameraRule
 from ioc.db.audit import verify_audit
+from ioc.db.camera_budgets import budgets, set_budget
 from ioc.db.camera_rules import ADD, CHANGE, REMOVE, add, change, history, rules_of
 from ioc.db.devices import device as registered
 from ioc.db.pool import Connection
@@ -116,6 +117,7 @@ def figures(camera: str, now: datetime, fps: float) -> CameraFigures:
         seen=now,
         frames_s=fps,
         arrived_s=5.0,
+        budget=8.0,
         stages=stages,
         drops={"stale": 3},
     )
@@ -622,6 +624,44 @@ def test_second_of_two_who_edit_a_rule_is_told(
     page.click("[data-tool=save]")
     eventually(lambda: rules_of(connection, [key])[0].name == "Vẫn của tôi")
     assert [one.who for one in history(connection, key)] == [OPERATOR, "Minh", OPERATOR, "Minh", "Hoa"]
+
+
+@pytest.mark.usefixtures("refused")
+def test_budget_is_typed_kept_and_not_overwritten_unseen(
+    page: Page, make_camera: Camera, play: Play, connection: Connection
+) -> None:
+    """With a decimal comma, under the operator's name; what somebody else set meanwhile is shown before it is replaced."""
+    key = make_camera()
+    play(key)
+    open_camera(page, key)
+    field, card = page.locator("[name=budget]"), page.locator("#camera-budget")
+    save = card.get_by_role("button", name="Lưu")
+    expect(card).to_contain_text("không có hạn mức riêng")
+    field.fill("x")
+    save.click()
+    expect(card).to_contain_text("Không phải")
+    field.fill("2,5")
+    save.click()
+    expect(card).to_contain_text(f"Hạn mức riêng: 2,5 hình/giây. {OPERATOR}")
+    assert budgets(connection)[key] == 2.5
+    expect(page.locator("#camera-figures")).to_contain_text("nhiều nhất 8,0")
+    field.fill("4")
+    set_budget(connection, key, 7.0, 2.5, "Minh")
+    save.click()
+    expect(card).to_contain_text("Có người vừa đổi hạn mức này")
+    expect(card).to_contain_text("Hạn mức riêng: 7 hình/giây. Minh")
+    expect(field).to_have_value("4")
+    assert budgets(connection)[key] == 7.0
+    save.click()
+    eventually(lambda: budgets(connection)[key] == 4.0)
+    expect(field).to_have_value("4")
+    field.fill("1000")
+    save.click()
+    expect(card).to_contain_text("Ngoài giới hạn")
+    field.fill("")
+    save.click()
+    expect(card).to_contain_text("không có hạn mức riêng")
+    assert key not in budgets(connection)
 
 
 def test_rule_that_is_not_run_says_why(page: Page, make_camera: Camera, play: Play, connection: Connection) -> None:

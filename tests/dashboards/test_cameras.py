@@ -11,7 +11,7 @@ import pytest
 
 from dashboards.camera_records import STEP, CameraFile, Flow, camera_file, cameras, counted, grid_facts
 from dashboards.city import CityState
-from dashboards.components.camera_card import counts_data, figures_card
+from dashboards.components.camera_card import budget_data, counts_data, figures_card
 from dashboards.components.camera_rules import counted_words, kinds_data, rules_data, why_off
 from dashboards.components.camera_tile import footage_line
 from dashboards.theme import CLASS_COLOURS
@@ -156,6 +156,35 @@ def test_hostile_request_is_refused(wall: Wall, body: bytes, status: int) -> Non
     for act in ("camera_rule", "camera_rule_remove"):
         answer = post(wall, act, body)
         assert (answer.status_code, bool(answer.json()["error"])) == (status, True)
+
+
+def test_budget_is_set_told_of_and_refused(wall: Wall, connection: Connection, camera: str) -> None:
+    """Under the browser's name; what the page shows of it afterwards; what cannot be, in words that both languages have."""
+
+    def give(fps: object, seen: object, **changes: Any) -> httpx.Response:
+        return post(wall, "camera_budget", {"camera": camera, "fps": fps, "seen": seen} | changes)
+
+    def shown() -> tuple[float | None, str]:
+        file = camera_file(connection, camera, datetime.now(UTC))
+        assert file is not None
+        told = budget_data(file, datetime.now(UTC))
+        return told["fps"], told["by"]
+
+    assert shown() == (None, "")
+    assert give(5, None).json() == {"changed": 0}
+    assert shown() == (5.0, "Hoa")
+    for fps, seen, fault in ((3, None, "budget_changed"), (0, 5, "limits"), (1e300, 5, "limits")):
+        answer = give(fps, seen)
+        assert (answer.status_code, answer.json()["faults"]) == (400, {"fps": fault})
+        assert all(f"fault:{fault}" in words.messages for words in (VI, EN))
+    for fps in ("5", [5], True):
+        assert give(fps, 5).status_code == 400
+    assert give(3, None, camera="../etc").status_code == 400
+    assert give(3, 5, who="root").status_code == 400
+    assert shown() == (5.0, "Hoa")
+    assert give(None, 5).status_code == 200
+    assert shown() == (None, "Hoa")
+    assert verify_audit(connection) is None
 
 
 def test_rule_of_what_is_no_camera_is_refused(wall: Wall, connection: Connection) -> None:
@@ -336,6 +365,12 @@ def test_figures_card_names_every_stage_and_reason(connection: Connection) -> No
         assert "stage-of:" not in said
         assert "drop:" not in said
     assert "'–'" in str(figures_card(make_figures("a"), EN))
+
+
+def test_figures_card_says_the_budget_that_is_followed() -> None:
+    """As the worker has it; nothing where it looks at all that comes."""
+    assert "nhiều nhất 0,5" in str(figures_card(make_figures("a", budget=0.5), VI))
+    assert "at most" not in str(figures_card(make_figures("a"), EN))
 
 
 def test_classes_have_the_colours_of_the_boxes() -> None:

@@ -13,9 +13,12 @@ import cv2
 import numpy as np
 import pytest
 
+from ioc.db.camera_budgets import set_budget
+from ioc.db.pool import Connection
 from ioc.live import Live
 from ioc.model import Frame, SceneSeen
 from ioc.settings import Settings
+from tests.fix_ingest import eventually
 from tests.vision.test_worker import working
 from vision.boxes import Boxes, Image
 from vision.picture import encode_jpeg
@@ -42,6 +45,12 @@ class Paced:
 
     def close(self) -> None:
         """Nothing to give back."""
+
+
+class OneByOne(Paced):
+    """The same, one picture at a time: what a camera gets is then bounded by its turns alone."""
+
+    batch = 1
 
 
 class Phase:
@@ -100,3 +109,29 @@ def test_overload_latency_stays_drops_rise_and_no_camera_starves(offered: Settin
         assert sum(one.drops.values()) > 0
         assert set(one.stages) == {"received", "batched", "inferred", "event", "committed", "total"}
         assert 0 < one.stages["inferred"].p50_ms <= one.stages["total"].p50_ms <= one.stages["total"].p95_ms
+
+
+def test_overload_shares_go_by_budgets_which_may_change_meanwhile(
+    offered: Settings, live: Live, connection: Connection, topic: str
+) -> None:
+    """At four times what it manages: equal shares at first, then 4 : 2 : 1 as budgets are given, without a restart."""
+    cameras = [f"{topic}-{number}" for number in range(CAMERAS)]
+    common, budgets = 3.0, dict(zip(cameras, (12.0, 12.0, 6.0, 6.0), strict=False))
+
+    def told() -> dict[str, float | None]:
+        return {name: one.budget for name, one in live.camera_figures(cameras).items()}
+
+    with working(offered.model_copy(update={"vision_max_fps": common}), OneByOne()):
+        equal = Phase(live, cameras, 4)
+        eventually(lambda: told() == dict.fromkeys(cameras, common))
+        for camera, fps in budgets.items():
+            connection.execute("INSERT INTO device (id, kind, name) VALUES (%s, 'camera', '')", (camera,))
+            set_budget(connection, camera, fps, None, "Hoa")
+        eventually(lambda: told() == dict.fromkeys(cameras, common) | budgets)
+        shared = Phase(live, cameras, 4)
+    print(f"equal {sorted(equal.by_camera.values())}, by budget {[shared.by_camera[camera] for camera in cameras]}")
+    assert min(equal.by_camera[camera] for camera in cameras) >= 0.7 * equal.seen / CAMERAS
+    weights = {camera: budgets.get(camera, common) for camera in cameras}
+    for camera, weight in weights.items():
+        fair = shared.seen * weight / sum(weights.values())
+        assert 0.6 * fair <= shared.by_camera[camera] <= 1.5 * fair, camera

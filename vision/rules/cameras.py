@@ -14,8 +14,8 @@ from vision.scene import Scene
 class Watchers:
     """One watch a camera. Threads may look at different cameras at once; the frames of one come one after another."""
 
-    def __init__(self, url: str) -> None:
-        self._rulebook = Rulebook(url)
+    def __init__(self, rulebook: Rulebook) -> None:
+        self._rulebook = rulebook
         self._watches: dict[str, CameraWatch] = {}
         #: Cameras of which a fault was told.
         self._failed: set[str] = set()
@@ -45,7 +45,3 @@ class Watchers:
             watch = self._watches.get(outcome.camera)
             if watch is not None:
                 watch.lost()
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._rulebook.close()
