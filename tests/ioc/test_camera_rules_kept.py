@@ -57,6 +57,14 @@ def test_add_change_remove(connection: Connection, camera: str) -> None:
     assert verify_audit(connection) is None
 
 
+def test_a_rule_up_to_the_edges_of_the_picture_leaves_the_log_whole(connection: Connection, camera: str) -> None:
+    """Whole numbers come back from the database without their decimals, and are the same numbers."""
+    corners = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    kept = add(connection, at(camera, points=corners), WHO)
+    change(connection, msgspec.structs.replace(kept, points=corners[:3]), WHO)
+    assert verify_audit(connection) is None
+
+
 def test_rules_of_asks_for_some_cameras_alone(connection: Connection, camera: str) -> None:
     """Those of others are not read."""
     add(connection, at(camera), WHO)
