@@ -30,7 +30,7 @@ from vision.evaluate import read_picture
 from vision.golden import choose
 from vision.manifest import OWN_WEIGHTS
 from vision.train import load_ultralytics, slice_head
-from vision.training_set import CLASSES
+from vision.training_set import CLASSES, SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,8 +150,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, help="run/weights/last.pt of vision.train")
     parser.add_argument("--frames", type=Path, required=True, help="folder of training frames to calibrate INT8 on")
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights and manifest.json")
-    parser.add_argument("--height", type=int, default=640, help="input height, a multiple of 32")
-    parser.add_argument("--width", type=int, default=640, help="input width, a multiple of 32")
+    parser.add_argument("--height", type=int, default=SIDE, help="input height, a multiple of 32")
+    parser.add_argument("--width", type=int, default=SIDE, help="input width, a multiple of 32")
     parser.add_argument("--float", action="store_true", help="also write the OpenVINO model in half precision")
     options = parser.parse_args(arguments)
     import openvino

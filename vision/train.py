@@ -30,6 +30,7 @@ from vision.evaluate import read_picture
 from vision.training_set import (
     BUS,
     CLASSES,
+    SIDE,
     STREET_TO_COCO,
     Labels,
     complete,
@@ -59,7 +60,7 @@ WIDE = 16 / 9
 """Proportions of every training picture: one shape of batch, 416 x 704, which is also what cameras are inferred at."""
 
 RECIPE: dict[str, Any] = {
-    "imgsz": 704,
+    "imgsz": SIDE,
     "rect": True,  # no grey around the street, which costs as much as the street: six tenths of the pixels
     "batch": 8,
     "nbs": 8,  # step after every batch: accumulating to 64 leaves too few steps in a short run

@@ -31,6 +31,10 @@ PERSON, BICYCLE, CAR, MOTORBIKE, BUS, TRUCK = 0, 1, 2, 3, 5, 7
 CLASSES = {"motorbike": MOTORBIKE, "car": CAR, "bus": BUS, "truck": TRUCK, "person": PERSON, "bicycle": BICYCLE}
 """The project's classes in order, each with its COCO id."""
 
+SIDE = 704
+"""Width of the network's input in pixels, in training and on the street: of five widths the best on the validation part
+(`vision/weights/MODEL_CARD.md`); a 16:9 picture is 416 high then."""
+
 SAME_OBJECT = 0.3
 """IoU from which a teacher's box and a label are taken for one object; loose labels rule out anything stricter."""
 INSIDE = 0.5

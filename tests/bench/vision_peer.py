@@ -2,12 +2,13 @@
 
     python -m tests.bench.vision_peer FOLDER THREADS SECONDS    asked on standard input for "predict" or "track"
 
-The same weights (`.pt`, in torch), the same frames at the same size (384 x 640), the same number of threads. Tracking has one
+The same weights (`.pt`, in torch), the same frames at the same size, the same number of threads. Tracking has one
 tracker for each camera, as ultralytics asks: a list of frames would share one. Nothing is stored.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 import types
@@ -16,7 +17,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vision.manifest import OWN_WEIGHTS
+from vision.engine.openvino import GRID
+from vision.manifest import OWN_WEIGHTS, read_manifest
 from vision.train import load_ultralytics
 
 
@@ -31,16 +33,19 @@ def main() -> None:
     cv2.setNumThreads(threads)
     _without_lap()
     weights = str(next(OWN_WEIGHTS.glob("*.pt")))
+    width = read_manifest(OWN_WEIGHTS).input.width
+    image = _decode(jpegs[0])
+    size = math.ceil(image.shape[0] * width / image.shape[1] / GRID) * GRID, width
     predictor = ultralytics.YOLO(weights)
     # One a camera; they are many, so a few cameras stand for all.
     trackers = [ultralytics.YOLO(weights) for _ in range(4)]
 
     def predict(number: int) -> None:
-        predictor.predict(_decode(jpegs[number % len(jpegs)]), imgsz=(384, 640), verbose=False)
+        predictor.predict(_decode(jpegs[number % len(jpegs)]), imgsz=size, verbose=False)
 
     def track(number: int) -> None:
         camera = number % len(trackers)
-        trackers[camera].track(_decode(jpegs[camera]), imgsz=(384, 640), persist=True, verbose=False)
+        trackers[camera].track(_decode(jpegs[camera]), imgsz=size, persist=True, verbose=False)
 
     steps = {"predict": predict, "track": track}
     for step in steps.values():

@@ -31,7 +31,7 @@ class OpenVino:
     """A detector on a CPU; pictures of one call are inferred side by side.
 
     A wide picture letterboxed into a square is mostly grey, and the grey costs as much as the street. Where the network lets its
-    height be chosen, a 16:9 picture is inferred at 384 x 640 instead of 640 x 640, in six tenths of the time. Each height is
+    height be chosen, a 16:9 picture is inferred at 416 x 704 instead of 704 x 704, in six tenths of the time. Each height is
     compiled on its own: one network of dynamic height crashes in OpenVINO 2026.4 when the height changes.
     """
 
