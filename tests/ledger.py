@@ -14,7 +14,7 @@ from ioc.db.pool import Connection, edition
 from ioc.db.upkeep import roll_hours
 from ioc.model import Quality
 from tests.flood import Flood
-from tests.soak import FACTOR
+from tests.soak import FACTOR, Comparison, tell
 
 HOUR_MS = 3_600_000
 
@@ -142,7 +142,9 @@ class Ledger:
 
     def difference(self, connection: Connection, acknowledged: Collection[int]) -> Difference:
         """What is lost, doubled or strange; messages that were not acknowledged may be stored or not."""
-        stored = self.stored(connection)
+        return self._compare(self.stored(connection), acknowledged)
+
+    def _compare(self, stored: Counter[Fact], acknowledged: Collection[int]) -> Difference:
         lost = [
             fact
             for fact, indices in self.facts.items()
@@ -162,27 +164,48 @@ class Ledger:
 
         What has no time and was sent again by its sender may be kept twice: only the sender could tell that it is the same.
         """
+        stored = self.stored(connection)
+        lost, doubled, strange = self._compare(stored, flood.acknowledged)
+        wrong = derived_faults(connection, self.name)
+        tell(
+            Comparison(
+                self.name,
+                acknowledged=len(flood.acknowledged),
+                messages=len(self.messages),
+                facts=len(self.facts),
+                stored=stored.total(),
+                distinct=len(stored),
+                lost=len(lost),
+                doubled=len(doubled),
+                strange=len(strange),
+                sent_again=flood.sent_again,
+                rollups=not wrong,
+            )
+        )
         assert flood.acknowledged == set(range(len(self.messages))), "the publisher could not deliver everything"
-        lost, doubled, strange = self.difference(connection, flood.acknowledged)
         timeless = [fact for fact in doubled if fact[0] in ("quarantine", "will")]
         assert not lost, _some("lost", lost)
         assert not strange, _some("in no message", strange)
         assert len(doubled) == len(timeless), _some("doubled", doubled)
         assert len(timeless) <= flood.sent_again, _some("doubled", timeless)
-        check_derived(connection, self.name)
+        assert not wrong, wrong
 
 
-def check_derived(connection: Connection, name: str) -> None:
-    """The hourly figures and the latest values of these devices are those that their readings give.
+def derived_faults(connection: Connection, name: str) -> list[str]:
+    """Where the hourly figures and the latest values of these devices are not those that their readings give.
 
     The figures are compared as they are read now, and again after the job has rolled every hour up.
     """
     like = {"like": f"{name}-%"}
+    found = []
     for _ in range(2):
-        assert not (wrong := connection.execute(_HOURS, like).fetchall()), _some("wrong hours", wrong)
+        if wrong := connection.execute(_HOURS, like).fetchall():
+            found.append(_some("wrong hours", wrong))
         if edition(connection) == "apache":
             roll_hours(connection, datetime.now(UTC))
-    assert not (wrong := connection.execute(_LATEST, like).fetchall()), _some("wrong latest values", wrong)
+    if wrong := connection.execute(_LATEST, like).fetchall():
+        found.append(_some("wrong latest values", wrong))
+    return found
 
 
 def _time(stamp: int | str) -> datetime:
