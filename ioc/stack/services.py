@@ -43,6 +43,7 @@ SERVICES = (
     ServiceRow("alarms", "ioc.alarms"),
     ServiceRow("upkeep", "ioc.db.upkeep"),
     ServiceRow("capture", "vision.capture", needs="capture_sources"),
+    ServiceRow("demo-rules", "ioc.demo_rules", simulated=True),
     ServiceRow("simulator", "ingest.simulator", ("run",), simulated=True, beats=False),
 )
 
