@@ -149,7 +149,11 @@ class Settings(BaseSettings):
     )
     capture_fps: float = Field(2.0, gt=0, le=60, description="Frames a second taken from each captured source.")
 
-    retention_readings_days: int = Field(400, ge=1, description="Readings older are dropped.")
+    retention_readings_days: int = Field(
+        400,
+        ge=1,
+        description="Readings older are dropped, and states, events, what cameras counted and how their pictures were.",
+    )
     retention_detections_days: int = Field(30, ge=1, description="Detections older are dropped.")
     retention_quarantine_days: int = Field(30, ge=1, description="Quarantined messages older are dropped.")
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 from prometheus_client import Counter, Gauge
+from psycopg import sql
 
 from ioc.db.evidence_pictures import retain_pictures
 from ioc.db.pool import Connection, Edition, connect, edition, translated
@@ -98,9 +99,15 @@ def retain(connection: Connection, settings: Settings, now: datetime) -> int:
         "device_state": settings.retention_readings_days,
         "event": settings.retention_readings_days,
         "camera_flow": settings.retention_readings_days,
+        "camera_count": settings.retention_readings_days,
         "detection": settings.retention_detections_days,
         "quarantine": settings.retention_quarantine_days,
         "quarantine_hour": settings.retention_quarantine_days,
+    }
+    # Tables without chunks: what ended so long ago; what lasts has not ended.
+    ends = {
+        "reading_clock_off": ("time", settings.retention_readings_days),
+        "camera_condition": ("ended", settings.retention_readings_days),
     }
     dropped = 0
     with translated():
@@ -110,9 +117,9 @@ def retain(connection: Connection, settings: Settings, now: datetime) -> int:
             ).fetchall()
             dropped += len(rows)
             _DROPPED.labels(table).inc(len(rows))
-        connection.execute(
-            "DELETE FROM reading_clock_off WHERE time < %s", (now - timedelta(days=settings.retention_readings_days),)
-        )
+        for table, (column, keep) in ends.items():
+            statement = sql.SQL("DELETE FROM {} WHERE {} < %s").format(sql.Identifier(table), sql.Identifier(column))
+            connection.execute(statement, (now - timedelta(days=keep),))
     return dropped
 
 

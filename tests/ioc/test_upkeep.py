@@ -330,6 +330,35 @@ def test_retain_drops_what_is_older_than_the_settings(connection: Connection) ->
     connection.execute("SELECT drop_chunks('quarantine', newer_than => '1990-01-01'::timestamptz)")
 
 
+def test_retain_drops_what_cameras_counted_and_how_they_were(connection: Connection, topic: str) -> None:
+    """Counts go by the chunk; an interval goes when its end is older, never one that lasts or reaches into what is kept."""
+    for days in (80, 45, 2):
+        row = (NOW - timedelta(days=days), topic, "car", 60, 30, 2)
+        connection.execute("INSERT INTO camera_count VALUES (%s, %s, %s, %s, %s, %s)", row)
+    for began, ended, condition in ((50, 45, "ok"), (45, 11, "black"), (11, 9, "ok"), (9, 8, "late"), (8, None, "ok")):
+        until = None if ended is None else NOW - timedelta(days=ended)
+        row = (topic, NOW - timedelta(days=began), until, condition)
+        connection.execute("INSERT INTO camera_condition VALUES (%s, %s, %s, %s)", row)
+    keep = Settings(retention_readings_days=10)
+    for _ in range(2):
+        retain(connection, keep, NOW)
+        left = connection.execute("SELECT time FROM camera_count WHERE camera = %s", (topic,)).fetchall()
+        assert left == [(NOW - timedelta(days=2),)]
+        spans = connection.execute(
+            "SELECT began, condition FROM camera_condition WHERE camera = %s ORDER BY began", (topic,)
+        ).fetchall()
+        assert spans == [(NOW - timedelta(days=days), what) for days, what in ((11, "ok"), (9, "late"), (8, "ok"))]
+    # One that has lasted since long ago.
+    connection.execute("DELETE FROM camera_condition WHERE camera = %s", (topic,))
+    connection.execute(
+        "INSERT INTO camera_condition VALUES (%s, %s, NULL, 'missing')", (topic, NOW - timedelta(days=99))
+    )
+    retain(connection, keep, NOW)
+    assert connection.execute("SELECT condition FROM camera_condition WHERE camera = %s", (topic,)).fetchall() == [
+        ("missing",)
+    ]
+
+
 def test_upkeep_is_done_by_one_at_a_time(connection: Connection, db: Database) -> None:
     """While another holds the lock nothing is done; afterwards it is, and the lock is given back."""
     write(connection, make_reading(3))
