@@ -35,9 +35,11 @@ class Drops:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Leave."""
+        """Leave; a thread that is about to connect is not waited for."""
+        connected = self._client.is_connected()
         self._client.disconnect()
-        self._client.loop_stop()
+        if connected:
+            self._client.loop_stop()
 
     @property
     def count(self) -> int | None:
