@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from copy import copy
 from datetime import UTC, datetime
 from itertools import pairwise
-
-import msgspec
 
 from ioc.db.camera_flow import MINUTE, CameraFlow, add_flows, figures_of_minute, flows_of
 from ioc.db.evidence_pictures import EvidencePicture, keep_pictures
@@ -58,12 +57,11 @@ def ended_minutes(times: Sequence[datetime]) -> list[datetime]:
 
 def merged(flows: Sequence[CameraFlow]) -> list[CameraFlow]:
     """Each key once."""
-    found: dict[tuple[datetime, str, int, int, str], CameraFlow] = {}
+    found: dict[Hashable, CameraFlow] = {}
     for flow in flows:
-        key = (flow.time, flow.camera, flow.rule, flow.version, flow.label)
-        known = found.get(key)
-        if known is not None:
-            sums = {name: getattr(known, name) + getattr(flow, name) for name in flow.__struct_fields__[5:]}
-            flow = msgspec.structs.replace(known, **{**sums, "most": max(known.most, flow.most)})
-        found[key] = flow
+        known = found.get(flow.key())
+        if known is None:
+            found[flow.key()] = copy(flow)
+        else:
+            known.add(flow)
     return list(found.values())

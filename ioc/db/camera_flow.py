@@ -19,14 +19,9 @@ MINUTE: Final = timedelta(minutes=1)
 WHOLE_S: Final = (57.0, 60.5)
 
 
-class CameraFlow(msgspec.Struct, frozen=True):
-    """What one rule counted of one class in one minute; see 0014_camera_rules.sql."""
+class Flow(msgspec.Struct):
+    """What is counted; see 0014_camera_rules.sql."""
 
-    time: datetime
-    camera: str
-    rule: int
-    version: int
-    label: str
     watched_s: float = 0.0
     forward: int = 0
     back: int = 0
@@ -36,18 +31,48 @@ class CameraFlow(msgspec.Struct, frozen=True):
     metres: float = 0.0
     most: int = 0
 
+    def part(self, share: float) -> Flow:
+        """Take that share of the times and ways away, and return it."""
+        taken = Flow()
+        for name in ("watched_s", "seconds", "metres"):
+            value = getattr(self, name)
+            setattr(taken, name, value * share)
+            setattr(self, name, value * (1 - share))
+        return taken
 
-_COLUMNS: Final = CameraFlow.__struct_fields__
+    def add(self, other: Flow) -> None:
+        """Add what was counted later."""
+        for name in _COUNTED:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            setattr(self, name, max(mine, theirs) if name == "most" else mine + theirs)
+
+
+class CameraFlow(Flow, kw_only=True):
+    """What one rule counted of one class in one minute."""
+
+    time: datetime
+    camera: str
+    rule: int
+    version: int
+    label: str
+
+    def key(self) -> tuple[datetime, str, int, int, str]:
+        """What tells it from others."""
+        return self.time, self.camera, self.rule, self.version, self.label
+
+
+_COUNTED: Final = Flow.__struct_fields__
 _KEY: Final = ("time", "camera", "rule", "version", "label")
+_COLUMNS: Final = (*_KEY, *_COUNTED)
+_COUNTED_TYPES: Final = ("int" if field.type is int else "float8" for field in msgspec.structs.fields(Flow))
+_TYPES: Final = ("timestamptz", "text", "bigint", "bigint", "text", *_COUNTED_TYPES)
 _SUMS: Final = ", ".join(
     f"{name} = " + (f"greatest(f.{name}, excluded.{name})" if name == "most" else f"f.{name} + excluded.{name}")
-    for name in _COLUMNS
-    if name not in _KEY
+    for name in _COUNTED
 )
 _ADD: Final = (
     f"INSERT INTO camera_flow AS f ({', '.join(_COLUMNS)})"  # noqa: S608 - names of fields
-    " SELECT * FROM unnest(%s::timestamptz[], %s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::int[],"
-    " %s::int[], %s::int[], %s::float8[], %s::float8[], %s::float8[], %s::int[]) AS n (time, camera, rule, version, label)"
+    f" SELECT * FROM unnest({', '.join(f'%s::{name}[]' for name in _TYPES)}) AS n ({', '.join(_KEY)})"
     f" ORDER BY camera, time, rule, version, label ON CONFLICT (camera, time, rule, version, label) DO UPDATE SET {_SUMS}"
 )
 _OF: Final = (
@@ -59,9 +84,7 @@ _OF: Final = (
 def add_flows(connection: Connection, flows: Sequence[CameraFlow]) -> None:
     """Add to what is counted; inside the transaction that stores the frames it was counted on. Each key once."""
     if flows:
-        connection.execute(
-            _ADD.encode(), [list(column) for column in zip(*map(msgspec.structs.astuple, flows), strict=True)]
-        )
+        connection.execute(_ADD.encode(), [[getattr(flow, name) for flow in flows] for name in _COLUMNS])
 
 
 def flows_of(connection: Connection, camera: str, since: datetime, until: datetime) -> list[CameraFlow]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from ioc.camera_rules import CameraRule
 from ioc.catalog import VISION_CLASSES
+from ioc.db.camera_flow import Flow
 from vision.track import Floats, Ints, Tracks
 
 LABELS: Final = tuple(VISION_CLASSES)
@@ -42,34 +42,6 @@ class Look(NamedTuple):
     def heights(self) -> Floats:
         """(n,): heights of the objects, in heights of the picture."""
         return self.tracks.boxes[:, 3] - self.tracks.boxes[:, 1]
-
-
-class Flow(msgspec.Struct):
-    """What is counted; see the table `camera_flow`."""
-
-    watched_s: float = 0.0
-    forward: int = 0
-    back: int = 0
-    stays: int = 0
-    stayed_s: float = 0.0
-    seconds: float = 0.0
-    metres: float = 0.0
-    most: int = 0
-
-    def part(self, share: float) -> Flow:
-        """Take that share of the times and ways away, and return it."""
-        taken = Flow()
-        for name in ("watched_s", "seconds", "metres"):
-            value = getattr(self, name)
-            setattr(taken, name, value * share)
-            setattr(self, name, value * (1 - share))
-        return taken
-
-    def add(self, other: Flow) -> None:
-        """Add what was counted later."""
-        for name in self.__struct_fields__:
-            mine, theirs = getattr(self, name), getattr(other, name)
-            setattr(self, name, max(mine, theirs) if name == "most" else mine + theirs)
 
 
 class Watching:

@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 
 from ioc.camera_rules import FOLLOWED_FPS, RULE_KINDS, VEHICLES, CameraRule
-from ioc.db.camera_flow import CameraFlow
+from ioc.db.camera_flow import CameraFlow, Flow
 from ioc.model import Detection, Quality, Reading, RulesWatched
 from vision.rules import watching
-from vision.rules.base import LABELS, Flow, Look, Watching
+from vision.rules.base import LABELS, Look, Watching
 from vision.rules.ground import Ground
 from vision.rules.line import Line
 from vision.rules.zone import Zone
@@ -225,7 +225,15 @@ class CameraWatch:
             ended, self._flows = self._flows, {}
         self._handed_on = time
         return tuple(
-            CameraFlow(before, self._camera, *key, *msgspec.structs.astuple(flow)) for key, flow in ended.items()
+            CameraFlow(
+                time=before,
+                camera=self._camera,
+                rule=rule,
+                version=version,
+                label=label,
+                **msgspec.structs.asdict(flow),
+            )
+            for (rule, version, label), flow in ended.items()
         )
 
     # --- what is found ---
