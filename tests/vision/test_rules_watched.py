@@ -184,6 +184,20 @@ def test_who_went_is_forgotten() -> None:
     assert max(remembered(watch).values()) <= len(ALL)
 
 
+def test_who_went_while_rules_rest_is_forgotten() -> None:
+    """Forty come and stay at ten frames a second; they go when there is one a second: what rests forgets them, without a hole."""
+    watch = watch_by(*ALL)
+    cars = [Actor(straight(0.05 + 0.045 * number, 0.4), "car", 0.04) for number in range(20)]
+    walkers = [Actor(straight(0.05 + 0.045 * number, 0.6), "person", 0.04) for number in range(20)]
+    show(watch, [*cars, *walkers], every(0.1, 15))
+    assert max(remembered(watch).values()) >= 20
+    (*_, last) = show(watch, [*cars, *walkers], every(1.0, 40, 15.0))
+    assert set(last.watched.resting) == FOLLOWING
+    assert max(remembered(watch).values()) >= 20
+    show(watch, [], every(1.0, 70, 40.0))
+    assert max(remembered(watch).values()) < 20
+
+
 def remembered(of: object, name: str = "", seen: set[int] | None = None) -> dict[str, int]:
     """Sizes of the containers of an object and of the objects in it, by path."""
     seen = set() if seen is None else seen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -62,6 +63,9 @@ class Watching:
     def look(self, look: Look) -> None:
         """Take a frame in."""
         raise NotImplementedError
+
+    def forget(self, ended: Sequence[int]) -> None:
+        """These objects will not be seen again; told of while the rule rests, for then it takes no frame in."""
 
     def flow(self, label: str) -> Flow:
         """Where to count a class."""

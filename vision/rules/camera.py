@@ -176,6 +176,7 @@ class CameraWatch:
             if followed and not look.followed:
                 resting.add(number)
                 watch.value = None
+                watch.forget(look.tracks.ended)
                 continue
             if watch is not self._ground:
                 watch.look(look)

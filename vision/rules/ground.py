@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 import cv2
@@ -54,8 +55,7 @@ class Ground(Watching):
 
     def look(self, look: Look) -> None:
         """Measure the speeds of what stands and moves on the ground; vehicles count."""
-        for number in look.tracks.ended:
-            self._way.pop(number, None)
+        self.forget(look.tracks.ended)
         on = depth(look.feet(), self.points(look)) >= 0
         metres = self.metres(look.tracks.feet)
         vehicle = self._vehicles[look.tracks.labels] if len(look.tracks.ids) else np.zeros(0, dtype=np.bool_)
@@ -80,3 +80,8 @@ class Ground(Watching):
                 flow = self.flow(LABELS[look.tracks.labels[row]])
                 flow.seconds += look.gap
                 flow.metres += kmh / 3.6 * look.gap
+
+    def forget(self, ended: Sequence[int]) -> None:
+        """Forget their ways."""
+        for number in ended:
+            self._way.pop(number, None)

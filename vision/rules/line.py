@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -33,8 +34,7 @@ class Crossings:
             line: (2, 2) in heights of the picture.
             rows: of the objects that count.
         """
-        for number in look.tracks.ended:
-            self._beyond.pop(number, None)
+        self.forget(look.tracks.ended)
         along = line[1] - line[0]
         length = float(np.hypot(*along))
         to = look.feet() - line[0]
@@ -55,6 +55,11 @@ class Crossings:
                 if 0 <= before[2] + share * (place - before[2]) <= length:
                     crossed.append((row, side > 0))
         return crossed
+
+    def forget(self, ended: Sequence[int]) -> None:
+        """Who will not be seen again crosses nothing."""
+        for number in ended:
+            self._beyond.pop(number, None)
 
 
 class Line(Watching):
@@ -80,3 +85,7 @@ class Line(Watching):
             else:
                 flow.back += 1
         self.crossed = [row for row, _ in crossed]
+
+    def forget(self, ended: Sequence[int]) -> None:
+        """Forget their sides."""
+        self._crossings.forget(ended)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -46,6 +47,12 @@ class Loitering(Watching):
         span = self.rule.setting("seconds")
         staying = sum(1 for since, seen, _, _ in self._people.values() if seen - since >= span)
         self.value = float(staying) if staying or look.time - self._begun >= span + SETTLE_S else None
+
+    def forget(self, ended: Sequence[int]) -> None:
+        """While it rests it counts nobody on."""
+        self._inside.forget(ended)
+        for number in ended:
+            self._people.pop(number, None)
 
     def _found(self, time: float, x: float, y: float, height: float, here: set[int]) -> float:
         """Since when the person is inside who is now seen under a new number."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -39,3 +40,7 @@ class WrongWay(Watching):
         self._wrong = [time for time in self._wrong if look.time - time < span]
         # What the worker before us saw stands for that long, so we do not say that there is nothing.
         self.value = float(len(self._wrong)) if self._wrong or look.time - self._begun >= span else None
+
+    def forget(self, ended: Sequence[int]) -> None:
+        """Forget their sides."""
+        self._crossings.forget(ended)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -35,9 +36,7 @@ class Inside:
             zone: (k, 2) in heights of the picture.
             rows: of the objects that count.
         """
-        for number in look.tracks.ended:
-            self.since.pop(number, None)
-            self._outside.discard(number)
+        self.forget(look.tracks.ended)
         deep = depth(look.feet(), zone)
         band = BAND * look.heights()
         ids = numbers(look.tracks.ids)
@@ -60,6 +59,12 @@ class Inside:
                     del self.since[number]
                     self.left.append((row, look.time - known[0], known[1]))
         return inside
+
+    def forget(self, ended: Sequence[int]) -> None:
+        """Who will not be seen again is neither inside nor outside."""
+        for number in ended:
+            self.since.pop(number, None)
+            self._outside.discard(number)
 
 
 class Zone(Watching):
