@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import os
 import re
 import socket
 import subprocess
@@ -18,6 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from ioc.broker import BrokerAddress
 from ioc.broker_drops import Drops
 from ioc.mqtt import Contact
+from ioc.settings import Settings
 from ioc.stack.accounts import account, give
 from ioc.stack.embedded import CLONE, free_port
 from ioc.stack.process import find, start, wait_ready
@@ -63,6 +67,35 @@ def test_no_secret_is_written_into_the_compose_file(compose: dict[str, Any]) -> 
             assert not re.search(r"(PASSWORD|SECRET|_URL)$", key), f"{key} holds {value}"
     published = {name for name, service in compose["services"].items() if "ports" in service}
     assert published == {"broker", "emqx", "dashboards"}
+
+
+def test_services_that_see_have_the_settings_of_privacy(
+    compose: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out of the box no original is kept and no camera shown clear; a key in its file and a list in the environment are."""
+    (tmp_path / "secrets.sh").write_bytes((DOCKER / "secrets.sh").read_bytes())
+    path = f"{Path(find('mosquitto_passwd', 'mosquitto')).parent}:{os.environ['PATH']}"
+    made = tmp_path / "secrets" / "evidence_master_key"
+    chosen = base64.b64encode(bytes(range(32))).decode()
+    for key, clear in (("", []), (chosen, ["cam-1"])):
+        subprocess.run(["sh", tmp_path / "secrets.sh"], env={"PATH": path}, check=True, stdout=subprocess.DEVNULL)
+        if key:
+            made.write_text(f"{key}\n")
+        for name in ("vision", "vision-gpu", "dashboards"):
+            service = compose["services"][name]
+            assert service["environment"]["IOC_EVIDENCE_MASTER_KEY_FILE"] == f"/run/secrets/{made.name}"
+            assert made.name in service["secrets"]
+            monkeypatch.setenv("IOC_EVIDENCE_MASTER_KEY_FILE", str(made))
+            given = service["environment"]["IOC_PRIVACY_CLEAR_CAMERAS"]
+            default = re.fullmatch(r"\$\{IOC_PRIVACY_CLEAR_CAMERAS:-(.*)\}", given)
+            assert default is not None
+            monkeypatch.setenv("IOC_PRIVACY_CLEAR_CAMERAS", json.dumps(clear) if clear else default[1])
+            settings = Settings.configured()
+            assert settings.evidence_master_key.get_secret_value() == key
+            assert settings.privacy_clear_cameras == clear
+    assert made.read_text().strip() == chosen
+    others = {name for name, service in compose["services"].items() if made.name in service.get("secrets", [])}
+    assert others == {"vision", "vision-gpu", "dashboards"}
 
 
 def test_emqx_takes_the_place_of_mosquitto(compose: dict[str, Any]) -> None:
