@@ -47,7 +47,13 @@ class Soak:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._progress = Progress(
-            TimeElapsedColumn(), BarColumn(), TextColumn("{task.description}"), console=console, transient=True
+            TimeElapsedColumn(),
+            BarColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+            transient=True,
+            redirect_stdout=False,  # what pytest prints is the log's
+            redirect_stderr=False,
         )
         self._bar = self._progress.add_task("starting the servers", total=soak.MINUTES * 60)
         self._test = ""
@@ -109,6 +115,7 @@ class Soak:
 
     def _say(self, line: str) -> None:
         seconds = round(soak.elapsed_s())
+        self._progress.update(self._bar, completed=seconds)
         self._console.print(f"[dim]{seconds // 60:3}:{seconds % 60:02}[/]  {line}", soft_wrap=True)
 
     # --- the end ---
