@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from ioc.db.pool import Connection
+from ioc.doctor import examine
 from ioc.live import Live
+from ioc.settings import Settings
 from ioc.stack.embedded import Stack, Urls
 from ioc.stack.home import Home
 from ioc.stack.process import Child
@@ -80,6 +82,13 @@ def connected(broker: RabbitServer) -> Iterator[socket.socket]:
 def assert_once(ledger: Ledger, connection: Connection) -> None:
     """Nothing is kept twice, whether it has a time or not."""
     assert [fact for fact, times in ledger.stored(connection).items() if times > 1] == []
+
+
+def test_what_it_dropped_is_unknown(settings: Settings) -> None:
+    """It takes the subscription to Mosquitto's count and never tells one; the technician does not read nought."""
+    (finding,) = [one for one in examine(settings) if one.subject == "broker's queue"]
+    assert finding.level == "note"
+    assert "unknown" in finding.text
 
 
 def test_killed_under_load_while_ingest_is_away(
