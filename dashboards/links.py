@@ -39,8 +39,8 @@ class Links:
         self._known: set[str] = set()
         self._beats: list[Heartbeat] = []
         self._began = 0.0
-        #: How many messages the broker has dropped, and when that was last more than before.
-        self._dropped = self._dropped_at = 0.0
+        #: What the broker counts, from nought when it starts again; the count when it last rose, and when that was.
+        self._counted = self._dropped = self._dropped_at = 0.0
 
     def good(self, key: str, now: float) -> None:
         """A store has answered."""
@@ -59,10 +59,10 @@ class Links:
         told = [beat for beat in beats if "broker_dropped" in beat.figures]
         if told:
             newest = max(told, key=lambda beat: beat.time)
-            dropped = newest.figures["broker_dropped"]
-            if dropped > self._dropped:
-                self._dropped_at = newest.time.timestamp()
-            self._dropped = dropped
+            counted = newest.figures["broker_dropped"]
+            if counted > self._counted:
+                self._dropped, self._dropped_at = counted, newest.time.timestamp()
+            self._counted = counted
 
     def rows(self, now: float) -> list[Link]:
         """All links, in the order of the data's way."""

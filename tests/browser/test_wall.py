@@ -6,11 +6,15 @@ import json
 import shutil
 import subprocess
 import uuid
+from datetime import timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from ingest.service import Ingest
+from ioc.live import Live
+from ioc.model import Heartbeat
+from ioc.service import utc_now
 from tests.fix_browser import Wall
 from tests.fix_ingest import Device, eventually, now_ms
 from tests.fix_stack import BrokerServer, CacheServer
@@ -89,6 +93,19 @@ def test_wall_says_that_redis_is_gone_and_back(page: Page, cache: CacheServer, i
     cache.start()
     expect(link).to_have_class("health h-online")
     expect(page.locator(HIGHEST)).to_have_text("1,43")
+
+
+def test_wall_says_what_the_broker_dropped(page: Page, live: Live, ingest: Ingest) -> None:
+    """In words and in the colour of a fault, in either language."""
+    open_wall(page)
+    link = page.locator("#links .link:has-text('MQTT')")
+    expect(link.locator(".health")).to_have_class("health h-online")
+    live.beat(Heartbeat("ingest", "other", utc_now() + timedelta(seconds=30), "ok", figures={"broker_dropped": 1234.0}))
+    expect(link).to_have_attribute("data-state", "degraded")
+    expect(link.locator("span")).to_have_text("đã mất 1.234 bản tin")
+    page.goto("/?lang=en")
+    expect(link.locator("span")).to_have_text("1,234 messages dropped")
+    page.goto("/?lang=vi")
 
 
 def test_wall_says_so_when_its_server_is_killed(page: Page, wall: Wall, faults: list[str]) -> None:

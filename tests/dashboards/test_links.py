@@ -39,10 +39,11 @@ def test_losses_of_which_nobody_knows_when_are_shown() -> None:
 
 
 def test_a_broker_that_started_again_counts_from_nought() -> None:
-    """Fewer than before is no loss, and the next loss is one though the count is smaller."""
-    beats = beat(NOW, 40), beat(NOW + 4000, 0)
-    assert broker_after(*beats, now=NOW + 4000) == ("ok", {})
-    assert broker_after(*beats, beat(NOW + 4001, 2), now=NOW + 4001) == ("degraded", {"dropped": 2})
+    """That hides no loss before it, and the next loss is one though the count is smaller."""
+    beats = beat(NOW, 40), beat(NOW + 10, 0)
+    assert broker_after(*beats, now=NOW + 10) == ("degraded", {"dropped": 40})
+    assert broker_after(*beats, now=NOW + 3600) == ("ok", {})
+    assert broker_after(*beats, beat(NOW + 4000, 2), now=NOW + 4000) == ("degraded", {"dropped": 2})
 
 
 def test_a_broker_that_does_not_tell_is_not_accused() -> None:
