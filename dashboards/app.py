@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, cast
@@ -130,7 +131,7 @@ def _add_feed(server: FastAPI, feed: Feed) -> None:
 
     @server.get("/healthz")
     async def health() -> JSONResponse:
-        links = {link.key: link.state for link in feed.links.rows(0.0)}
+        links = {link.key: link.state for link in feed.links.rows(time.time())}
         ready = links["timescaledb"] == "ok" and links["redis"] == "ok"
         body = {"ready": ready, "links": links, "devices": len(feed.city.devices), "pages": feed.clients}
         return JSONResponse(body, status_code=200 if ready else 503)
