@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
+from ioc.broker_drops import FIGURE
 from ioc.model import Heartbeat
 
 LinkState = Literal["ok", "degraded", "lost", "unknown"]
@@ -56,10 +57,10 @@ class Links:
     def heard(self, beats: list[Heartbeat]) -> None:
         """The heartbeats of all services that live."""
         self._beats = beats
-        told = [beat for beat in beats if "broker_dropped" in beat.figures]
+        told = [beat for beat in beats if FIGURE in beat.figures]
         if told:
             newest = max(told, key=lambda beat: beat.time)
-            counted = newest.figures["broker_dropped"]
+            counted = newest.figures[FIGURE]
             if counted > self._counted:
                 self._dropped, self._dropped_at = counted, newest.time.timestamp()
             self._counted = counted

@@ -49,7 +49,7 @@ from ingest.registry import Sights
 from ingest.replay import Replays
 from ingest.spool import Spool, spool_of, spool_root
 from ingest.store import Outcome
-from ioc.broker_drops import Drops
+from ioc.broker_drops import FIGURE, Drops
 from ioc.errors import IocError
 from ioc.live import Live
 from ioc.mapping import TopicMapping
@@ -217,7 +217,7 @@ class Ingest:
             "inflight": self._link.inflight,
             "quarantined": self._rejected,
             "spool_mb": 0.0 if self._detour is None else round(self._detour.bytes / 1e6, 1),
-            **({} if dropped is None else {"broker_dropped": dropped}),
+            **({} if dropped is None else {FIGURE: dropped}),
         }
 
     def _guarded(self, work: Callable[[], None]) -> None:

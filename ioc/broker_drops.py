@@ -1,7 +1,8 @@
 """How many messages the broker has dropped: Mosquitto counts them in `$SYS`, for all of its clients together.
 
 A broker that publishes no such count (RabbitMQ and EMQX have none there, an ACL may hide it) leaves it unknown, which is not
-nought.
+nought. Mosquitto 2.0 publishes it when it has changed and keeps it for a minute; who comes later hears when more is dropped,
+so ingest listens all the time, and tells it in its heartbeat as `FIGURE`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import paho.mqtt.client as paho
 from ioc.mqtt import Client, Contact
 
 TOPIC: Final = "$SYS/broker/publish/messages/dropped"
+FIGURE: Final = "broker_dropped"
 
 
 class Drops:
