@@ -13,6 +13,7 @@ from dashboards.device_records import alarms_of_device
 from ioc.camera_rules import CameraRule
 from ioc.db.audit import entries_of
 from ioc.db.camera_budgets import SET, budgets
+from ioc.db.camera_flow import CameraFlow, newest_flows
 from ioc.db.camera_rules import ACTS, history, rules_of
 from ioc.db.devices import device as read_device
 from ioc.db.evidence_pictures import first_pictures
@@ -45,19 +46,6 @@ class Edit(NamedTuple):
     time: datetime
 
 
-class Flow(NamedTuple):
-    """What a rule counted in its newest minute, of all classes; see migration 0014."""
-
-    time: datetime
-    rule: int
-    watched_s: float
-    forward: int
-    back: int
-    stays: int
-    stayed_s: float
-    most: int
-
-
 class CameraFile(NamedTuple):
     """One camera with what is drawn on its picture and what became of it.
 
@@ -72,7 +60,7 @@ class CameraFile(NamedTuple):
     rules: list[CameraRule]
     edits: dict[int, Edit]
     budget: tuple[float | None, Edit | None]
-    flows: dict[int, Flow]
+    flows: dict[int, CameraFlow]
     latest: dict[str, Reading]
     alarms: list[Alarm]
     shots: dict[int, int]
@@ -109,8 +97,6 @@ def camera_file(connection: Connection, key: str, now: datetime) -> CameraFile |
         rule = (entry.after or entry.before or {}).get("id")
         if isinstance(rule, int) and entry.what in ACTS:
             edits.setdefault(rule, Edit(entry.who, entry.time))
-    with connection.cursor(row_factory=class_row(Flow)) as cursor:
-        flows = cursor.execute(_FLOWS, {"camera": key, "since": now - RECENT}).fetchall()
     set_by = next((Edit(entry.who, entry.time) for entry in entries_of(connection, key, (SET,), 1)), None)
     alarms = alarms_of_device(connection, key)
     return CameraFile(
@@ -118,7 +104,7 @@ def camera_file(connection: Connection, key: str, now: datetime) -> CameraFile |
         rules_of(connection, [key]),
         edits,
         (budgets(connection).get(key), set_by),
-        {flow.rule: flow for flow in flows},
+        {flow.rule: flow for flow in newest_flows(connection, key, now - RECENT)},
         {reading.measure: reading for reading in latest_of(connection, key)},
         alarms,
         first_pictures(connection, [alarm.id for alarm in alarms]),
@@ -135,10 +121,6 @@ def counted(connection: Connection, key: str, now: datetime) -> list[Counted]:
         return cursor.execute(_COUNTED, {"camera": key, "since": now - COUNTED, "step": STEP}).fetchall()
 
 
-_FLOWS: Final = (
-    "SELECT DISTINCT ON (rule) time, rule, watched_s, forward, back, stays, stayed_s, most FROM camera_flow"
-    " WHERE camera = %(camera)s AND time >= %(since)s AND label = '' ORDER BY rule, time DESC, version DESC"
-)
 _COUNTED: Final = (
     "SELECT time_bucket(%(step)s, time) AS time, label, sum(objects)::float8 / sum(frames) AS mean, max(most) AS most"
     " FROM camera_count WHERE camera = %(camera)s AND time >= %(since)s AND frames > 0 GROUP BY 1, 2 ORDER BY 1, 2"

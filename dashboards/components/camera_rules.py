@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from dashboards.camera_records import CameraFile, Flow
+from dashboards.camera_records import CameraFile
 from dashboards.when import clock, figure, number
 from ioc.camera_rules import POINTS_AT_MOST, RULE_KINDS, CameraRule, RuleKind
 from ioc.catalog import MEASURES
+from ioc.db.camera_flow import Flow
 from ioc.i18n import Translator
 from ioc.model import RulesWatched
 

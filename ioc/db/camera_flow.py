@@ -79,6 +79,15 @@ _OF: Final = (
     f"SELECT {', '.join(_COLUMNS)} FROM camera_flow WHERE camera = %s AND time >= %s AND time < %s"  # noqa: S608 - names of fields
     " ORDER BY time, rule, version, label"
 )
+#: What was watched, and was there at once, is of all classes together; the rest is counted class by class.
+_TOTALS: Final = ", ".join(
+    f"max({name}) AS {name}" if name in ("watched_s", "most") else f"sum({name})::{kind} AS {name}"
+    for name, kind in zip(_COUNTED, _TYPES[len(_KEY) :], strict=True)
+)
+_NEWEST: Final = (
+    f"SELECT DISTINCT ON (rule) time, camera, rule, version, '' AS label, {_TOTALS} FROM camera_flow"  # noqa: S608 - names of fields
+    " WHERE camera = %s AND time >= %s GROUP BY time, camera, rule, version ORDER BY rule, time DESC, version DESC"
+)
 
 
 def add_flows(connection: Connection, flows: Sequence[CameraFlow]) -> None:
@@ -91,6 +100,12 @@ def flows_of(connection: Connection, camera: str, since: datetime, until: dateti
     """What the rules of a camera counted in the minutes of a span, by minute, rule, version and label."""
     with connection.cursor(row_factory=class_row(CameraFlow)) as cursor:
         return cursor.execute(_OF.encode(), (camera, since, until)).fetchall()
+
+
+def newest_flows(connection: Connection, camera: str, since: datetime) -> list[CameraFlow]:
+    """What each rule of a camera counted of all classes in its newest minute, by rule; those idle since are left out."""
+    with connection.cursor(row_factory=class_row(CameraFlow)) as cursor:
+        return cursor.execute(_NEWEST.encode(), (camera, since)).fetchall()
 
 
 def figures_of_minute(

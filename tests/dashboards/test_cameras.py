@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dashboards.camera_records import STEP, CameraFile, Flow, camera_file, cameras, counted, grid_facts
+from dashboards.camera_records import STEP, CameraFile, camera_file, cameras, counted, grid_facts
 from dashboards.city import CityState
 from dashboards.components.camera_card import budget_data, counts_data, figures_card
 from dashboards.components.camera_rules import counted_words, kinds_data, rules_data, why_off
@@ -18,6 +18,7 @@ from dashboards.theme import CLASS_COLOURS
 from ioc.camera_rules import RULE_KINDS, CameraRule
 from ioc.catalog import KINDS, MEASURES, VISION_CLASSES
 from ioc.db.audit import verify_audit
+from ioc.db.camera_flow import Flow, add_flows
 from ioc.db.camera_rules import ADD, CHANGE, REMOVE, add, change, history, rules_of
 from ioc.db.pool import Connection
 from ioc.i18n import LANGUAGES, Language, translator
@@ -25,6 +26,8 @@ from ioc.model import CameraFigures, Device, DevicesChanged, FrameArrived, Rules
 from tests.dashboards.test_pages_records import add_device, add_incident
 from tests.decoding import make_device
 from tests.fix_browser import Wall
+from tests.vision.film import START, Actor, every, show, straight, watch_by
+from vision.findings import merged
 from vision.snapshot import STYLE
 
 VI, EN = translator("vi"), translator("en")
@@ -289,14 +292,31 @@ def test_rule_that_is_not_run_says_why() -> None:
 
 def test_minute_that_was_watched_in_part_says_so() -> None:
     """What was counted of half a minute is not shown as a minute's."""
-    whole = Flow(NOW, 1, 60.0, 12, 3, 2, 30.0, 5)
+    whole = Flow(watched_s=60.0, forward=12, back=3, stays=2, stayed_s=30.0, most=5)
     assert counted_words(RULE_KINDS["line"], whole, VI) == "12 lượt thuận, 3 lượt ngược mỗi phút"
     assert counted_words(RULE_KINDS["zone"], whole, EN) == "5 at once, stay 15 s"
-    assert (
-        counted_words(RULE_KINDS["zone"], whole._replace(watched_s=31.2, stays=0), EN)
-        == "5 at once (31 s of it watched)"
-    )
+    part = Flow(watched_s=31.2, most=5)
+    assert counted_words(RULE_KINDS["zone"], part, EN) == "5 at once (31 s of it watched)"
     assert counted_words(RULE_KINDS["crowd"], whole, EN) == ""
+
+
+def test_rule_says_what_was_counted_of_all_classes(connection: Connection, camera: str) -> None:
+    """As the worker counts, class by class, and keeps it: two cars and a person go over a line, which three stand beside."""
+    line = add(connection, CameraRule(0, camera, "line", "Vạch", ((0.0, 0.5), (1.0, 0.5))), "Hoa")
+    everywhere = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    zone = add(connection, CameraRule(0, camera, "zone", "Vùng", everywhere), "Hoa")
+    actors = [
+        *(Actor(straight(x, 0.2, 0.0, 0.05), "car") for x in (0.2, 0.5)),
+        Actor(straight(0.8, 0.8, 0.0, -0.05), "person"),
+        *(Actor(straight(x, 0.9), "person", 0.05) for x in (0.1, 0.3, 0.6)),
+    ]
+    outcomes = show(watch_by(line, zone, camera=camera), actors, every(0.2, 59), camera)
+    add_flows(connection, merged([flow for outcome in outcomes for flow in outcome.flows]))
+    file = camera_file(connection, camera, START + timedelta(minutes=2))
+    assert isinstance(file, CameraFile)
+    said = {row["name"]: row["value"] for row in rules_data(file, None, EN)}
+    assert said["Vạch"] == "2 forward, 1 back a minute"
+    assert said["Vùng"].startswith("6 at once")
 
 
 def test_rule_of_a_kind_that_is_no_more_is_left_out(connection: Connection, camera: str) -> None:

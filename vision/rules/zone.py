@@ -85,6 +85,7 @@ class Zone(Watching):
         inside = self._inside.step(look, self.points(look), rows)
         kinds = [LABELS[look.tracks.labels[row]] for row in inside]
         self.inside = {int(look.tracks.ids[row]) for row in inside}
+        self.flow("").most = max(self.flow("").most, len(inside))
         for label in set(kinds):
             flow = self.flow(label)
             flow.seconds += kinds.count(label) * look.gap
