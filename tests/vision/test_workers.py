@@ -159,18 +159,22 @@ def check_once(db: Database, fleet: Fleet) -> None:
     with db.connect() as connection:
         # The workers go on meanwhile: all is asked of one moment.
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        for camera in fleet.cameras:
-            stored = connection.execute(
-                "SELECT count(*), count(DISTINCT (time, seq)) FROM detection WHERE camera = %s", (camera,)
-            ).fetchone()
-            counted = connection.execute(
-                "SELECT label, sum(frames), sum(objects) FROM camera_count WHERE camera = %s GROUP BY label", (camera,)
-            ).fetchall()
-            times = connection.execute("SELECT DISTINCT time FROM detection WHERE camera = %s", (camera,)).fetchall()
-            assert stored is not None
-            assert stored[0] == stored[1] == sum(row[2] for row in counted) > 0
-            assert {row[1] for row in counted} == {len(times)}
-            assert {row[0] for row in times} <= fleet.sent[camera]
+        with connection.transaction():
+            for camera in fleet.cameras:
+                stored = connection.execute(
+                    "SELECT count(*), count(DISTINCT (time, seq)) FROM detection WHERE camera = %s", (camera,)
+                ).fetchone()
+                counted = connection.execute(
+                    "SELECT label, sum(frames), sum(objects) FROM camera_count WHERE camera = %s GROUP BY label",
+                    (camera,),
+                ).fetchall()
+                times = connection.execute(
+                    "SELECT DISTINCT time FROM detection WHERE camera = %s", (camera,)
+                ).fetchall()
+                assert stored is not None
+                assert stored[0] == stored[1] == sum(row[2] for row in counted) > 0
+                assert {row[1] for row in counted} == {len(times)}
+                assert {row[0] for row in times} <= fleet.sent[camera]
 
 
 def test_workers_killed_stopped_and_joining_lose_no_camera_and_double_no_frame(fleet: Fleet, db: Database) -> None:
