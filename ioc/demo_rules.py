@@ -43,7 +43,7 @@ DRAWN: Final[dict[str, tuple[CameraRule, ...]]] = {
     "OpenCV sample data (Debian opencv-doc)": (
         CameraRule(0, "", "line", "Qua sân", ((0.32, 0.33), (0.32, 0.62)), ("person",)),
         CameraRule(0, "", "zone", "Lối đi bộ", _WALK, ("person",)),
-        CameraRule(0, "", "crowd", "Đông người trên sân", _COURT, settings={"people": 6}),
+        CameraRule(0, "", "crowd", "Đông người trên sân", _COURT, settings={"people": 8}),
         CameraRule(0, "", "stopped", "Cấm dừng trên lối xe", _DRIVE),
     ),
 }
