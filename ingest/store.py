@@ -155,8 +155,8 @@ def _write_devices(connection: Connection, batch: Batch, registry: Registry) -> 
     if retired:
         changed += retire(connection, retired)
     changed += discover(connection, batch.discovered.values())
-    met, told = batch.discovered, batch.announced
-    unknown = [key for key in batch.seen.keys() - registry.devices.keys() if key not in met and told.get(key) is None]
+    known, met, told = registry.devices, batch.discovered, batch.announced
+    unknown = [key for key in batch.seen if key not in known and key not in met and told.get(key) is None]
     if unknown:
         changed += register_unannounced(connection, unknown, NAME)
     return changed
@@ -188,8 +188,8 @@ def _settled(batch: Batch, registry: Registry, current: dict[str, tuple[str, dat
         states.append(state)
         if since is None or since < state.time:
             current[state.device] = (state.state, state.time)
-    seen = batch.seen.keys()
-    for key in sorted(seen & registry.absent | seen & current.keys() | seen - registry.devices.keys()):
+    known, absent = registry.devices, registry.absent
+    for key in [key for key in batch.seen if key in absent or key not in known or key in current]:
         sighting = batch.seen[key]
         if sighting.fresh is not None:
             said, since = state_of(key)
