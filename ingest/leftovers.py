@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from ingest.dialect import Filters
 from ingest.identity import client_of, held, lock_path, numbers
-from ingest.inbox import Inbox
+from ingest.inbox import Door
 from ingest.link import Link
 from ioc.mqtt import V5, Contact
 from ioc.service import Service
@@ -27,9 +27,9 @@ _LOOK_S: Final = 10.0
 class Leftovers:
     """Runs in a thread of its own until the service stops, in the first process of a machine."""
 
-    def __init__(self, service: Service, inbox: Inbox, filters: Filters, processes: int, links: list[Link]) -> None:
+    def __init__(self, service: Service, door: Door, filters: Filters, processes: int, links: list[Link]) -> None:
         self._service = service
-        self._inbox = inbox
+        self._door = door
         self._unwanted = Filters("", (), {}, (*filters.standing, *filters.unwanted))
         self._processes = processes
         self._links = links
@@ -47,7 +47,7 @@ class Leftovers:
     def _fetch(self, client: str) -> bool:
         """Fetch what waits in a session and end it; False when we were told to stop before."""
         self._service.log.info("fetching what waits for a process that no longer runs", client=client)
-        link = Link(self._service, client, self._inbox, self._unwanted, leaving_after_s=_QUIET_S)
+        link = Link(self._service, client, self._door, self._unwanted, leaving_after_s=_QUIET_S)
         thread = threading.Thread(target=link.run, name=client, daemon=True)
         self._links.append(link)
         thread.start()

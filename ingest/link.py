@@ -19,7 +19,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ingest.dialect import Filters
-from ingest.inbox import Inbox
+from ingest.inbox import Door
 from ingest.message import OVERHEAD, Block, Outgoing, Raw
 from ingest.metrics import RECEIVED, RECONNECTS
 from ingest.mqtt import BLOCK, BlockClient
@@ -47,17 +47,17 @@ _MOST_FILTERS: Final = 500
 
 
 class Link:
-    """Runs in a thread of its own until `stop`; messages go into the inbox, blocks tagged with their connection's generation.
+    """Runs in a thread of its own until `stop`; messages go in at the door, blocks tagged with their connection's generation.
 
-    Back-pressure: while the inbox is full the socket is not read, so that the broker, not we, holds what is too much.
+    Back-pressure: while there is no room the socket is not read, so that the broker, not we, holds what is too much.
     """
 
     def __init__(
-        self, service: Service, client_id: str, inbox: Inbox, filters: Filters, *, leaving_after_s: float | None = None
+        self, service: Service, client_id: str, door: Door, filters: Filters, *, leaving_after_s: float | None = None
     ) -> None:
         settings = service.settings
         self._service = service
-        self._inbox = inbox
+        self._door = door
         self._keepalive_s = settings.mqtt_keepalive_s
         self._client = BlockClient(
             Contact.of(settings),
@@ -191,7 +191,7 @@ class Link:
                 return
             if not self._connected and now - began > _CONNACK_S:
                 raise TimeoutError(f"the broker did not answer CONNECT within {_CONNACK_S:g} s")
-            room = not self._connected or (self._reading.is_set() and self._inbox.has_room)
+            room = not self._connected or (self._reading.is_set() and self._door.has_room)
             readers: list[Any] = [self._woken, sock] if room else [self._woken]
             readable, writable, _ = select.select(
                 readers, [sock] if client.want_write() else [], [], 0.5 if room else _FULL_POLL_S
@@ -297,7 +297,7 @@ class Link:
             self._wake.send(b"\0")
 
     def _on_block(self, messages: list[Raw], size: int) -> None:
-        self._inbox.put(Block(self._generation, utc_now(), messages, size + OVERHEAD * len(messages), self._client_id))
+        self._door.put(Block(self._generation, utc_now(), messages, size + OVERHEAD * len(messages), self._client_id))
         self._unacknowledged += len([None for message in messages if message[2]])
         self.received += len(messages)
         RECEIVED.inc(len(messages))

@@ -1,15 +1,15 @@
-"""The ingest process: four threads in a row, bounded between them, and one that does what pages ask.
+"""The ingest process: three threads in a row, bounded between them, and those that do what is rare.
 
-    network  reads the socket, acknowledges        (ingest.link)
-    decode   messages → the batch that is filling  (ingest.decode)
-    commit   the batch → TimescaleDB, then PUBACK  (ingest.committer)
-    publish  what was committed → Redis            (ingest.publisher)
+    network  reads the socket, messages → the batch that is filling, acknowledges  (ingest.link, ingest.decode)
+    commit   the batch → TimescaleDB, then PUBACK                                  (ingest.committer)
+    publish  what was committed → Redis                                            (ingest.publisher)
 
-    errands  wishes in the database → decode, network  (ingest.errands)
+    errands  wishes in the database → decode, network                              (ingest.errands)
+    decode   what does not come straight from the network → the batch: from quarantine, from the spool
     spool    between network and decode, where it is set up: what cannot be committed goes to the disk (ingest.detour)
 
 The batch grows while the one before it is committed, so that a slower database makes larger batches, and a stopped one stops the
-reading: inbox full → socket unread → the broker keeps the rest.
+reading: batch full → socket unread → the broker keeps the rest.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from ingest.dialects.native import NAME
 from ingest.entries import Entries
 from ingest.errands import Errands
 from ingest.identity import Identity, identity
-from ingest.inbox import Inbox
+from ingest.inbox import Door, Inbox, Straight
 from ingest.intake import Intake
 from ingest.leftovers import Leftovers
 from ingest.link import Link
@@ -89,19 +89,18 @@ class Ingest:
         self._service = service
         self._settings = settings
         self._inbox = Inbox(most_bytes=_INBOX_BYTES, most_messages=settings.ingest_inflight)
-        arriving = self._inbox
-        if spool is not None:
-            arriving = Inbox(most_bytes=_INBOX_BYTES, most_messages=settings.ingest_inflight)
-        self._arriving = arriving
+        #: What comes from the broker lies here where there is a spool; else it is decoded as it comes.
+        self._arriving = Inbox(most_bytes=_INBOX_BYTES, most_messages=settings.ingest_inflight)
+        door: Door = self._arriving if spool is not None else Straight(self._take_in, self._is_full)
         dialects = all_dialects()
         wanted = filters(
             (one for dialect in dialects for one in dialect.subscriptions),
             settings.ingest_group or (GROUP if processes > 1 else ""),
             first=self._is_first,
         )
-        self._link = Link(service, who.client, arriving, wanted)
+        self._link = Link(service, who.client, door, wanted)
         self._links = [self._link]
-        self._leftovers = Leftovers(service, arriving, wanted, processes, self._links)
+        self._leftovers = Leftovers(service, door, wanted, processes, self._links)
         self._committer = Committer(service, who.client)
         self._publisher = Publisher(service, live)
         self._sights = Sights()
@@ -124,7 +123,7 @@ class Ingest:
             self._detour = Detour(
                 service,
                 spool,
-                arriving,
+                self._arriving,
                 self._inbox,
                 self._committer,
                 acknowledge=self._acknowledge,
@@ -203,9 +202,7 @@ class Ingest:
         self._committer.look()
         self._end_if_hanging()
         batch = self._intake.batch
-        queue = self._inbox.messages + len(batch)
-        if self._detour is not None:
-            queue += self._arriving.messages
+        queue = self._arriving.messages + self._inbox.messages + len(batch)
         QUEUE.set(queue)
         dropped = self._drops.count
         BROKER_DROPPED.set(nan if dropped is None else dropped)
@@ -224,13 +221,18 @@ class Ingest:
         """A thread that dies stops the process: what is not acknowledged is delivered again to the next one."""
         try:
             work()
-        except BaseException as error:
-            self._fault = error
-            self._service.log.exception("thread died", thread=threading.current_thread().name)
-            self._service.stopping.set()
-            with self._changed:
-                self._decoded = True
-                self._changed.notify_all()
+        except BaseException as error:  # noqa: BLE001 - `_fail` tells it
+            if self._fault is None:
+                self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """Stop the process for a fault of ours."""
+        self._fault = error
+        self._service.log.error("thread died", thread=threading.current_thread().name, exc_info=error)
+        self._service.stopping.set()
+        with self._changed:
+            self._decoded = True
+            self._changed.notify_all()
 
     def _end_if_hanging(self) -> None:
         """A thread that hangs cannot be ended, and holds what the others would need to end in order."""
@@ -304,23 +306,34 @@ class Ingest:
             with self._changed:
                 while self._is_full() and self._fault is None:
                     self._changed.wait()
-                before, waits = self._intake.wanted, len(self._intake.batch)
-                self._decoding_since = time.monotonic()
-                try:
-                    self._decoder.decode(block)
-                except BaseException as error:
-                    # Said before anybody can take half a block for the whole, and acknowledge it.
-                    self._fault = error
-                    raise
-                self._decoding_since = None
-                if self._intake.wanted is not before:
-                    self._listen()
-                # The committer knows when a batch that has begun is due; it is not woken for every block.
-                if not waits or self._is_full():
-                    self._changed.notify_all()
+                self._take_in(block)
         with self._changed:
             self._decoded = True
             self._changed.notify_all()
+
+    def _take_in(self, block: Block) -> None:
+        """Decode a block into the batch; from the thread that has it.
+
+        Raises:
+            IocError: a fault of ours, after which nothing is taken in or committed any more.
+        """
+        with self._changed:
+            if self._fault is not None:
+                return
+            before, waits = self._intake.wanted, len(self._intake.batch)
+            self._decoding_since = time.monotonic()
+            try:
+                self._decoder.decode(block)
+            except BaseException as error:
+                # Said before anybody can take half a block for the whole, and acknowledge it.
+                self._fail(error)
+                raise IocError(f"a block was not decoded: {error!r}") from error
+            self._decoding_since = None
+            if self._intake.wanted is not before:
+                self._listen()
+            # The committer knows when a batch that has begun is due; it is not woken for every block.
+            if not waits or self._is_full():
+                self._changed.notify_all()
 
     def _commit(self) -> None:
         # Where there is a spool, messages go there until the database has come.
