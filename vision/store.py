@@ -17,6 +17,8 @@ from ioc.model import Reading
 from ioc.service import backoff
 from vision.scene import Scene, count_by_minute, newer_scenes
 
+#: A worker that stands still in a transaction holds the rows of its cameras, which are another's when its lease is over.
+_STANDS_STILL = "SET idle_in_transaction_session_timeout = '3s'"
 _SEEN = "SELECT camera, time FROM camera_seen WHERE camera = ANY(%s) ORDER BY camera FOR UPDATE"
 #: A camera's first frame: a row to hold, so that two workers do not both take it for new.
 _FIRST = (
@@ -174,6 +176,7 @@ class Store:
         connection.autocommit = True
         try:
             with translated():
+                connection.execute(_STANDS_STILL)
                 connection.execute("SELECT FROM camera_seen LIMIT 1")
         except StorageError:
             connection.close()

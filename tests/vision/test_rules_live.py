@@ -63,7 +63,7 @@ def test_what_a_drawn_rule_finds_becomes_an_alarm(
     db: Database,
     live: Live,
     topic: str,
-    street: bytes,
+    afar: bytes,
 ) -> None:
     """A crowd zone is drawn while the worker works: reading, change, alarm and counts follow; removed, it is followed no more."""
     connection.execute("INSERT INTO device (id, kind, name) VALUES (%s, 'camera', %s)", (topic, topic))
@@ -75,7 +75,7 @@ def test_what_a_drawn_rule_finds_becomes_an_alarm(
     def forgotten() -> bool:
         return live.rules_watched(topic) is None
 
-    with alarmed(patient), working(patient, detector) as worker, filmed(live, topic, street):
+    with alarmed(patient), working(patient, detector) as worker, filmed(live, topic, afar):
         until(lambda: worker.figures()["frames_s"] > 0)
         assert forgotten()
         rule = make("crowd", points=WHOLE, people=1, seconds=5)
