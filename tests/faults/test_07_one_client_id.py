@@ -112,7 +112,7 @@ def test_one_that_hangs_loses_its_place(
     first = spawn(**homes[0], IOC_DATABASE_URL=wired["IOC_DATABASE_URL"])
     second = spawn(wait=False, argv=impatient("ingest"), **homes[1])
     second.wait_degraded(live, "another ingest runs as")
-    load = publish(Ledger.mixed(topic, 8000, seed=4), rate=None if place == "copy" else 2000)
+    load = publish(Ledger.mixed(topic, 8000, seed=4), rate=2000)
     load.wait_moving(db)
     with hung(place, first, live, gates, db_wire, db):
         second.wait_well(live, within_s=120)
