@@ -17,7 +17,7 @@ _MOST_ROUTES: Final = 500_000
 
 
 class Decoder:
-    """Decodes blocks into an intake's batch; one thread uses it.
+    """Decodes blocks into an intake's batch; one thread at a time uses it.
 
     Args:
         intake: takes what is decoded.

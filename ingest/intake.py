@@ -46,7 +46,7 @@ class Unknown(NamedTuple):
 
 
 class Intake:
-    """Puts one message after another into the current batch; one thread uses it.
+    """Puts one message after another into the current batch; one thread at a time uses it.
 
     Attributes:
         batch: the batch being filled.

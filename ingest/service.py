@@ -111,7 +111,7 @@ class Ingest:
         self._decoder = Decoder(
             self._intake, dialects, most_bytes=settings.max_payload_bytes, supplement=self._mapped.supplement
         )
-        # Encoders of their own: what dialects learn belongs to the decoding thread.
+        # Encoders of their own: what dialects learn belongs to who decodes.
         commander = Commander(service, all_dialects(), self._link.publish, self._publisher.tell)
         self._entries = Entries(self.apply)
         self._replays = Replays(self._inbox)
@@ -193,7 +193,7 @@ class Ingest:
         return self._link.subscribed.wait(timeout_s)
 
     def apply(self, change: Callable[[Intake], None]) -> None:
-        """Change what the decoding thread works with, from any thread, between two blocks."""
+        """Change what is decoded with, from any thread, between two blocks."""
         with self._changed:
             change(self._intake)
 
@@ -238,7 +238,7 @@ class Ingest:
         """A thread that hangs cannot be ended, and holds what the others would need to end in order."""
         since = self._decoding_since
         if since is not None and time.monotonic() - since > _HANGS_S:
-            self._service.log.critical("thread hangs, the process ends", thread="decode")
+            self._service.log.critical("a block is decoded without end, the process ends")
             faulthandler.dump_traceback()
             os._exit(1)
 

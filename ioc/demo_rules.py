@@ -11,11 +11,11 @@ from typing import Final
 import msgspec
 
 from ioc.camera_rules import CameraRule, Point
+from ioc.connected import work_connected
 from ioc.db.camera_rules import ACTS, add, history
 from ioc.db.devices import lock_device
-from ioc.db.pool import Connection, connect, translated
-from ioc.errors import StorageError
-from ioc.service import Service, backoff, run
+from ioc.db.pool import Connection, translated
+from ioc.service import Service, run
 
 #: Who drew, in the audit log.
 WHO: Final = "Bản demo"
@@ -80,20 +80,14 @@ def _draw(connection: Connection, camera: str, rules: tuple[CameraRule, ...]) ->
 def main() -> None:
     """Draw until told to stop, as cameras come."""
     with Service("demo-rules") as service:
-        waits = backoff()
-        while not service.stopping.is_set():
-            try:
-                with connect(service.settings.require("database_url"), name="ioc-demo-rules") as connection:
-                    connection.autocommit = True
-                    service.recover("timescaledb")
-                    waits = backoff()
-                    while not service.stopping.is_set():
-                        for camera in draw(connection):
-                            service.log.info("drawn", camera=camera)
-                        service.stopping.wait(EVERY_S)
-            except StorageError as error:
-                service.degrade("timescaledb", error)
-                service.stopping.wait(next(waits))
+
+        def keep_drawing(connection: Connection) -> None:
+            while not service.stopping.is_set():
+                for camera in draw(connection):
+                    service.log.info("drawn", camera=camera)
+                service.stopping.wait(EVERY_S)
+
+        work_connected(service, keep_drawing)
 
 
 if __name__ == "__main__":

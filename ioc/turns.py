@@ -5,20 +5,18 @@ One that hangs loses its connection to whoever stands by (`ioc.db.hung`), and st
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Final, Protocol
 
+from ioc.connected import work_connected
 from ioc.db.hung import end_hung_holder
-from ioc.db.pool import Connection, connect, translated
-from ioc.errors import StorageError
+from ioc.db.pool import Connection, translated
 from ioc.live import Live
-from ioc.service import Service, backoff
+from ioc.service import Service
 
 #: How often one that stands by tries to take over.
 STANDBY_S: Final = 2.0
-#: Who worked for so long was well; the next one need not wait.
-_LASTED_S: Final = 10.0
 
 
 class Acting(Protocol):
@@ -43,25 +41,19 @@ def take_turns(service: Service, lock: int, begin: Callable[[Connection, Live], 
         lock: a number of its own for this kind of service.
         begin: makes who acts, on the connection that holds the turn, in autocommit.
     """
-    live = Live(service.settings.require("redis_url"))
-    waits = backoff()
-    while not service.stopping.is_set():
-        began = time.monotonic()
+    with closing(Live(service.settings.require("redis_url"))) as live:
         service.figures = _standing_by
-        try:
-            with connect(service.settings.require("database_url"), name=f"ioc-{service.name}") as connection:
-                connection.autocommit = True
-                service.recover("timescaledb")
-                if _wait_for_turn(service, connection, lock):
-                    acting = begin(connection, live)
-                    service.figures = acting.figures
+
+        def turn(connection: Connection) -> None:
+            if _wait_for_turn(service, connection, lock):
+                acting = begin(connection, live)
+                service.figures = acting.figures
+                try:
                     acting.run()
-        except StorageError as error:
-            service.degrade("timescaledb", error)
-            if time.monotonic() - began > _LASTED_S:
-                waits = backoff()
-            service.stopping.wait(next(waits))
-    live.close()
+                finally:
+                    service.figures = _standing_by
+
+        work_connected(service, turn)
 
 
 def _wait_for_turn(service: Service, connection: Connection, lock: int) -> bool:

@@ -32,7 +32,7 @@ CLASSES = {"motorbike": MOTORBIKE, "car": CAR, "bus": BUS, "truck": TRUCK, "pers
 """The project's classes in order, each with its COCO id."""
 
 SIDE = 704
-"""Width of the network's input in pixels, in training and on the street: of five widths the best on the validation part
+"""Width of the network's input in pixels, in training and on the street, chosen among five by measurement
 (`vision/weights/MODEL_CARD.md`); a 16:9 picture is 416 high then."""
 
 SAME_OBJECT = 0.3

@@ -14,10 +14,10 @@ import structlog
 from prometheus_client import Counter, Gauge
 from psycopg import sql
 
+from ioc.connected import work_connected
 from ioc.db.evidence_pictures import retain_pictures
-from ioc.db.pool import Connection, Edition, connect, edition, translated
-from ioc.errors import StorageError
-from ioc.service import Service, backoff, run
+from ioc.db.pool import Connection, Edition, edition, translated
+from ioc.service import Service, run
 from ioc.settings import Settings
 
 #: Any number of our own: one upkeep at a time per database.
@@ -150,21 +150,16 @@ def _midnight(now: datetime) -> datetime:
 def main() -> None:
     """Run upkeep until told to stop."""
     with Service("upkeep") as service:
-        waits = backoff()
-        while not service.stopping.is_set():
-            try:
-                with connect(service.settings.require("database_url"), name="ioc-upkeep") as connection:
-                    connection.autocommit = True
-                    on = edition(connection)
-                    service.recover("timescaledb")
-                    waits = backoff()
-                    while not service.stopping.is_set():
-                        began = time.monotonic()
-                        upkeep_once(connection, service.settings, on, datetime.now(UTC))
-                        service.stopping.wait(max(1.0, EVERY_S - (time.monotonic() - began)))
-            except StorageError as error:
-                service.degrade("timescaledb", error)
-                service.stopping.wait(next(waits))
+
+        def keep_up(connection: Connection) -> None:
+            with translated():
+                on = edition(connection)
+            while not service.stopping.is_set():
+                began = time.monotonic()
+                upkeep_once(connection, service.settings, on, datetime.now(UTC))
+                service.stopping.wait(max(1.0, EVERY_S - (time.monotonic() - began)))
+
+        work_connected(service, keep_up)
 
 
 if __name__ == "__main__":
