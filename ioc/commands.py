@@ -78,10 +78,10 @@ def shown(level: float, since: datetime, readings: Iterable[Reading]) -> datetim
 
     Args:
         level: the target.
-        since: readings taken or received before prove nothing.
+        since: readings taken or received before prove nothing; one of the same tick of the device's clock may be of after.
         readings: the latest of each measure.
     """
-    fresh = {one.measure: one for one in readings if one.time > since and one.received > since}
+    fresh = {one.measure: one for one in readings if one.time >= _ticked(since, one.time) and one.received > since}
     dimmed = fresh.get("illuminanceLevel")
     if dimmed is not None:
         return dimmed.received if abs(dimmed.value - level) <= TOLERANCE + 1e-9 else None
@@ -89,6 +89,12 @@ def shown(level: float, since: datetime, readings: Iterable[Reading]) -> datetim
     if power is None or power.value != MEASURES["powerState"].states.index(_power_state(level)):
         return None
     return power.received
+
+
+def _ticked(moment: datetime, stamp: datetime) -> datetime:
+    """A moment as a clock tells it that tells no more than a stamp does: whole seconds, whole milliseconds or all of it."""
+    tick = 1_000_000 if stamp.microsecond == 0 else 1_000 if stamp.microsecond % 1_000 == 0 else 1
+    return moment.replace(microsecond=moment.microsecond // tick * tick)
 
 
 def is_lit(device: Device) -> bool:

@@ -97,10 +97,20 @@ def test_shown_level_decides_before_power(level: float, dimmed: float | None, po
         assert found > NOW
 
 
-@pytest.mark.parametrize(("taken", "received"), [(-1, 5), (0, 5), (5, 0), (5, -1)])
+@pytest.mark.parametrize(("taken", "received"), [(-1, 5), (-1e-6, 5), (-0.001, 5), (5, 0), (5, -1)])
 def test_shown_what_was_before_proves_nothing(taken: float, received: float) -> None:
     """A reading counts when it was taken and received after the command was sent: clocks differ, and messages wait."""
     assert shown(1.0, NOW, [reading("illuminanceLevel", 1.0, taken, received=received)]) is None
+
+
+@pytest.mark.parametrize(
+    ("stamp", "counts"),
+    [(4.0, True), (3.0, False), (4.567, True), (4.566, False), (4.567892, True), (4.567890, False), (4.5678, False)],
+)
+def test_shown_by_a_clock_that_tells_whole_seconds_or_milliseconds(stamp: float, *, counts: bool) -> None:
+    """A lamp that answers in the same tick of its clock in which it was told has answered: its stamp is cut off, ours is not."""
+    answer = reading("illuminanceLevel", 1.0, stamp, received=4.57)
+    assert (shown(1.0, at(4.567891), [answer]) is not None) == counts
 
 
 def test_reasons_are_in_both_languages() -> None:
