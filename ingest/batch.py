@@ -160,6 +160,24 @@ class Batch:
         """How full it is: rows to write, and at least one for every message."""
         return max(len(self.readings) + len(self.clock_off) + len(self.states) + len(self.events), len(self.messages))
 
+    @property
+    def holds_readings_alone(self) -> bool:
+        """Nothing else is to be stored, nor looked up whether it is stored already."""
+        return not (
+            self.clock_off
+            or self.states
+            or self.events
+            or self.answers
+            or self.undated
+            or self.marks
+            or self.announced
+            or self.discovered
+            or self.context
+            or self.rejected
+            or self.replays
+            or self.again
+        )
+
     def open(self, block: Block) -> int:
         """Take up the messages of a block; returns the place of the first one."""
         first = len(self.messages)

@@ -87,18 +87,16 @@ class Claim:
                 " UTC); this one stands by: end one of them, or give each an ingest_client_id of its own"
             ) from error
         if self._last is None:
-            self.mark(connection)
+            connection.execute(*self.marking())
         elif (marked := self._marked(connection)) is not None and not marked.startswith(self._signature):
             raise TakenError(f"another ingest ran as {self._client} while we had no connection, and has our messages")
         row = connection.execute(_OURSELVES).fetchone()
         assert row is not None
         self._last = row[0], row[1]
 
-    def mark(self, connection: Connection) -> bytes:
-        """Mark what is being written as ours; returns the mark, which is another one each time."""
-        mark = self._signature + next(self._numbers).to_bytes(8)
-        connection.execute(_MARK, (self._client, mark))
-        return mark
+    def marking(self) -> tuple[str, tuple[str, bytes]]:
+        """The statement that marks what is being written as ours, and its values: the client id, and a mark not used before."""
+        return _MARK, (self._client, self._signature + next(self._numbers).to_bytes(8))
 
     def came_through(self, connection: Connection, mark: bytes) -> bool:
         """Whether the last transaction, which was marked so, was committed; `connection` is one the lock was taken for since."""

@@ -246,6 +246,8 @@ class Committer:
             with translated():
                 _require_schema(self._connection)
                 self._claim.take(self._connection)
+                # What differs from one time to the next is how many rows there are: never a reason to plan anew.
+                self._connection.execute("SET plan_cache_mode = force_generic_plan")
                 self._edition = edition(self._connection)
         return self._connection
 

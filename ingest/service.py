@@ -66,6 +66,8 @@ _BATCH_BYTES: Final = 16 * 1024 * 1024
 #: device one latest value a batch, however many readings it holds.
 _POURING_S: Final = 4000
 _POURING_FACTOR: Final = 32
+#: So many times as long as a commit took is waited for more before the next one: what comes alone is committed at once.
+_REST: Final = 1.0
 #: … unless nothing more came for so many times its age.
 _LULL: Final = 2
 #: What is redelivered is looked at together where its order is all that tells it.
@@ -339,11 +341,13 @@ class Ingest:
         # Where there is a spool, messages go there until the database has come.
         if not self._recalled.is_set() and not self._open():
             return
+        took = 0.0
         while True:
             with self._changed:
-                ended = self._await_batch()
+                ended = self._await_batch(took)
                 batch = self._intake.take()
                 self._changed.notify_all()
+            began = time.monotonic()
             if self._fault is not None:
                 # Of the last block some messages may not have been decoded; the broker hands all of it to the next process.
                 return
@@ -359,6 +363,7 @@ class Ingest:
                 self._committer.stay()
             if ended:
                 return
+            took = time.monotonic() - began
 
     def _committed(self, batch: Batch, outcome: Outcome) -> None:
         if self._detour is not None:
@@ -378,19 +383,25 @@ class Ingest:
         for link in list(self._links):
             link.acknowledge(generation, mids)
 
-    def _await_batch(self) -> bool:
-        """Wait until the batch is due, or for a while when there is none; True when it is the last."""
+    def _await_batch(self, took: float) -> bool:
+        """Wait until the batch is due, or for a while when there is none; True when it is the last.
+
+        Args:
+            took: how long the one before took to commit, s.
+        """
         longest = self._settings.ingest_batch_ms / 1000
-        until = time.monotonic() + _IDLE_S
+        began = time.monotonic()
+        until = began + _IDLE_S
+        rested = began + _REST * took
         rows = 0
         while not self._decoded and not self._is_full():
             batch, now = self._intake.batch, time.monotonic()
-            due = until if batch.born is None else batch.born + longest
+            due = until if batch.born is None else min(batch.born + longest, max(batch.born, rested))
             if batch.born is not None and batch.redelivered and self._settings.broker == "rabbitmq":
                 due = batch.born + max(longest, _GATHERED_S)
             elif batch.born is not None and due <= now < batch.born + _POURING_FACTOR * longest:
                 # A broker that hands out no more before we acknowledge is not waited for.
-                if rows < batch.rows > _POURING_S * (now - batch.born):
+                if rows < batch.rows > _POURING_S * max(longest, now - batch.born):
                     due = now + _LULL * longest
                 rows = batch.rows
             if due <= now:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -31,7 +31,7 @@ from ioc.db.devices import (
 from ioc.db.events import store_events
 from ioc.db.pool import Connection, Edition
 from ioc.db.quarantine import count, store_rejected
-from ioc.db.readings import admit_clock_off, begin_writing, newest_of, store_readings
+from ioc.db.readings import AT_ONCE, admit_clock_off, begin_writing, newest_of, store_at_once, store_readings
 from ioc.geo import ward_at
 from ioc.model import Command, Device, DeviceState, Reading
 
@@ -69,10 +69,12 @@ class Attempt:
         self._mark = b""
         self.outcome: Outcome | None = None
 
-    def begin(self, connection: Connection) -> None:
-        """Mark the transaction."""
+    def begin(self) -> tuple[str, tuple[str, bytes]]:
+        """A transaction begins; returns the statement that marks it, and its values."""
         self.outcome = None
-        self._mark = self._claim.mark(connection)
+        statement, values = self._claim.marking()
+        self._mark = values[1]
+        return statement, values
 
     def came_through(self, connection: Connection) -> bool:
         """Whether it was committed, seen from a connection that was made after."""
@@ -84,7 +86,7 @@ def write(
     on: Edition,
     batch: Batch,
     registry: Registry,
-    sights: Iterable[Sight],
+    sights: Sequence[Sight],
     *,
     attempt: Attempt,
     all_new: bool,
@@ -105,9 +107,11 @@ def write(
     Raises:
         psycopg.Error: nothing is stored; the caller tells a bad row from a lost server.
     """
+    if not in_order and not sights and _is_small(batch, registry):
+        return _write_at_once(connection, on, batch, attempt)
     with connection.transaction():
         watermark = begin_writing(connection, on)
-        attempt.begin(connection)
+        connection.execute(*attempt.begin())
         repeated = settle_deliveries(connection, batch, in_order=in_order)
         entries = lock_replays(connection, batch)
         devices = _write_devices(connection, batch, registry)
@@ -127,7 +131,7 @@ def write(
         moved, replayed = settle_replays(connection, batch, entries)
         counted.update(moved)
         count(connection, counted, replayed)
-        store_sights(connection, list(sights))
+        store_sights(connection, sights)
         commands = settle_answers(connection, batch.answers)
         offered = len(batch.readings) + len(batch.clock_off)
         outcome = Outcome(
@@ -141,6 +145,26 @@ def write(
         )
         attempt.outcome = outcome
     return outcome
+
+
+def _is_small(batch: Batch, registry: Registry) -> bool:
+    """Whether it is a few readings of devices that are known and online, as most batches are while little comes."""
+    return (
+        0 < len(batch.readings) <= AT_ONCE
+        and batch.holds_readings_alone
+        and batch.seen.keys() <= registry.devices.keys()
+        and not _settled(batch, registry, {})
+    )
+
+
+def _write_at_once(connection: Connection, on: Edition, batch: Batch, attempt: Attempt) -> Outcome:
+    """Store a batch that is small."""
+    newest = newest_of(batch.readings)
+    marking = attempt.begin()
+    # Its answer is what may be lost: then how many were there already is not known, and they are taken for new.
+    attempt.outcome = Outcome(len(batch.readings), 0, newest, [], [], [], {})
+    stored = store_at_once(connection, on, batch.readings, newest, marking)
+    return attempt.outcome._replace(stored=stored, duplicates=len(batch.readings) - stored)
 
 
 def _write_devices(connection: Connection, batch: Batch, registry: Registry) -> list[Device]:

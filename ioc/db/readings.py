@@ -5,18 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from psycopg.rows import class_row
 
-from ioc.db.arrays import floats, small_integers, texts, times
+from ioc.db.arrays import Array, floats, small_integers, texts, times
 from ioc.db.copy import READING, copy_into, store
 from ioc.db.pool import Connection, Edition
 from ioc.model import Reading
 
 #: A history of more than this is read from hourly figures: a month of raw values is a million rows a measure at worst.
 _RAW: Final = timedelta(days=2)
+#: The latest value of each measure, if it is newer than the one that is there.
+_KEEP: Final = (
+    "INSERT INTO latest (time, device, measure, value, quality, received)"
+    " SELECT * FROM unnest(%b, %b, %b, %b, %b, %b)"
+    " ON CONFLICT (device, measure) DO UPDATE SET time = excluded.time,"
+    " value = excluded.value, quality = excluded.quality, received = excluded.received"
+    " WHERE excluded.time > latest.time"
+)
+_STORE: Final = (
+    "INSERT INTO reading (time, device, measure, value, quality, received)"
+    " SELECT * FROM unnest(%b, %b, %b, %b, %b, %b) ON CONFLICT DO NOTHING"
+)
+#: The hours that are finished: as `begin_writing` holds the watermark and `store_readings` marks them.
+_HOURS: Final = (
+    "state AS (SELECT watermark FROM rollup_state FOR SHARE), dirty AS (INSERT INTO rollup_dirty (bucket)"
+    " SELECT hour FROM unnest(%b) AS hour, state WHERE hour < watermark ORDER BY hour"
+    " ON CONFLICT (bucket) DO UPDATE SET bucket = excluded.bucket), "
+)
+#: Up to so many readings are stored faster by `store_at_once` than by COPY.
+AT_ONCE: Final = 32
 #: Devices and gateways repeat what was not acknowledged within this time; later it is another reading.
 SENT_AGAIN: Final = timedelta(minutes=10)
 
@@ -87,29 +107,57 @@ def store_readings(
         stored = store(connection, READING, readings)
     # In order, so that writers cannot deadlock.
     ordered = sorted(newest, key=attrgetter("device", "measure"))
-    connection.execute(
-        "INSERT INTO latest (time, device, measure, value, quality, received)"
-        " SELECT * FROM unnest(%b, %b, %b, %b, %b, %b)"
-        " ON CONFLICT (device, measure) DO UPDATE SET time = excluded.time,"
-        " value = excluded.value, quality = excluded.quality, received = excluded.received"
-        " WHERE excluded.time > latest.time",
-        [
-            times([one.time for one in ordered]),
-            texts([one.device for one in ordered]),
-            texts([one.measure for one in ordered]),
-            floats([one.value for one in ordered]),
-            small_integers([one.quality for one in ordered]),
-            times([one.received for one in ordered]),
-        ],
-    )
-    hours = {one.time.replace(minute=0, second=0, microsecond=0) for one in readings if one.time < watermark}
-    if hours:
+    connection.execute(_KEEP, _columns(ordered))
+    if hours := [hour for hour in _hours(readings) if hour < watermark]:
         connection.execute(
             "INSERT INTO rollup_dirty (bucket) SELECT * FROM unnest(%s::timestamptz[])"
             " ON CONFLICT (bucket) DO UPDATE SET bucket = excluded.bucket",
-            (sorted(hours),),
+            (hours,),
         )
     return stored
+
+
+def store_at_once(
+    connection: Connection,
+    on: Edition,
+    readings: Sequence[Reading],
+    newest: Sequence[Reading],
+    beside: tuple[str, Sequence[Any]],
+) -> int:
+    """Store a few readings as `begin_writing` and `store_readings` do, in one round trip: the statement is the transaction.
+
+    Must run outside a transaction; returns how many readings were new.
+
+    Args:
+        connection: in autocommit.
+        on: edition of TimescaleDB.
+        readings: what to store, at least one; more than `AT_ONCE` are stored faster by the others.
+        newest: the newest of the readings for each (device, measure).
+        beside: a statement that changes something else in the same transaction, and its values.
+    """
+    ordered = sorted(newest, key=attrgetter("device", "measure"))
+    statement, values = beside
+    hours = [] if on == "community" else [times(_hours(readings))]
+    query = f"WITH {'' if on == 'community' else _HOURS}beside AS ({statement}), kept AS ({_KEEP}) {_STORE}"
+    # Prepared for good: what differs from one time to the next is only how many there are.
+    cursor = connection.execute(query, [*hours, *values, *_columns(ordered), *_columns(readings)], prepare=True)
+    return cursor.rowcount
+
+
+def _columns(readings: Sequence[Reading]) -> list[Array]:
+    return [
+        times([one.time for one in readings]),
+        texts([one.device for one in readings]),
+        texts([one.measure for one in readings]),
+        floats([one.value for one in readings]),
+        small_integers([one.quality for one in readings]),
+        times([one.received for one in readings]),
+    ]
+
+
+def _hours(readings: Iterable[Reading]) -> list[datetime]:
+    """The hours they lie in, in order, so that writers cannot deadlock."""
+    return sorted({one.time.replace(minute=0, second=0, microsecond=0) for one in readings})
 
 
 def newest_of(readings: Iterable[Reading]) -> list[Reading]:

@@ -31,6 +31,34 @@ def make_registry(state: str, time: datetime | None) -> Registry:
     return Registry([device])
 
 
+#: What a batch holds beside readings that needs neither storing nor looking up: messages and readings with where they came
+#: from, what was seen of devices, and what is done once it is committed.
+BESIDE = {
+    "_generations", "_places", "_received", "_sources", "_starts", "messages", "redelivered", "acks", "handed_on", "readings",
+    "readings_of", "fed", "outgoing", "frames", "seen", "born", "size",
+}  # fmt: skip
+#: Whose rows are kept elsewhere.
+PLACES = {"clock_off_of", "states_of", "unstamped", "events_of", "answers_of", "announced_of", "rejected_of"}
+
+
+def test_only_readings_are_stored_at_once() -> None:
+    """Whatever else a batch holds is not forgotten over its readings: a new field is here, or it is looked at."""
+    assert Batch().holds_readings_alone
+    looked_at = set()
+    for name in set(Batch.__slots__) - BESIDE - PLACES:
+        batch = Batch()
+        kept = getattr(batch, name)
+        if isinstance(kept, list):
+            kept.append(None)
+        elif isinstance(kept, set):
+            kept.add(0)
+        else:
+            kept[0] = None
+        assert not batch.holds_readings_alone, name
+        looked_at.add(name)
+    assert len(looked_at) == 12
+
+
 def settled(batch: Batch, registry: Registry) -> list[tuple[str, float]]:
     return [(one.state, (one.time - NOW).total_seconds()) for one in _settled(batch, registry, {})]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -17,11 +19,16 @@ from ioc.db.readings import (
     history,
     latest_of,
     newest_of,
+    store_at_once,
     store_readings,
     ward_profile,
 )
 from ioc.db.upkeep import roll_hours
 from ioc.model import Quality, Reading
+from tests.fix_ingest import eventually
+from tests.fix_stack import Database
+
+Store = Callable[..., int]
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -36,12 +43,43 @@ def store(connection: Connection, *readings: Reading, all_new: bool = False) -> 
         return store_readings(connection, readings, watermark, newest_of(readings), all_new=all_new)
 
 
-def test_store_readings_counts_what_is_new(connection: Connection, topic: str) -> None:
+def at_once(connection: Connection, *readings: Reading) -> int:
+    """The same in one statement, beside which a delivery is noted."""
+    noted = str(len(readings)).encode()
+    beside = (
+        "INSERT INTO delivery (client, mid, digest) VALUES (%s, 0, %s)"
+        " ON CONFLICT (client, mid) DO UPDATE SET digest = excluded.digest"
+    )
+    values = (readings[0].device, noted)
+    stored = store_at_once(connection, edition(connection), readings, newest_of(readings), (beside, values))
+    query = "SELECT digest FROM delivery WHERE client = %s"
+    assert connection.execute(query, values[:1]).fetchall() == [(noted,)]
+    return stored
+
+
+both = pytest.mark.parametrize("store", [store, at_once])
+
+
+@both
+def test_store_readings_counts_what_is_new(store: Store, connection: Connection, topic: str) -> None:
     """Only new keys count; a key within one batch twice is one."""
     first = make_reading(topic, 10, 1.0)
     assert store(connection, first, first, make_reading(topic, 9, 2.0)) == 2
     assert store(connection, first, make_reading(topic, 8, 3.0)) == 1
+
+
+def test_store_readings_none(connection: Connection) -> None:
+    """A batch without readings stores none."""
     assert store(connection) == 0
+
+
+def test_store_at_once_all_or_nothing(connection: Connection, topic: str) -> None:
+    """What stands beside the readings is of the same transaction: when one fails, the other is not there."""
+    one = make_reading(topic, 10, 1.0)
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        store_at_once(connection, edition(connection), [one], [one], ("UPDATE delivery SET mid = %s / 0", (1,)))
+    assert latest_of(connection, topic) == []
+    assert store(connection, one) == 1
 
 
 def test_store_readings_all_new(connection: Connection, topic: str) -> None:
@@ -55,7 +93,8 @@ def test_store_readings_all_new(connection: Connection, topic: str) -> None:
     assert [one.value for one in latest_of(connection, topic)] == [2.0]
 
 
-def test_latest_is_the_newest_by_device_time(connection: Connection, topic: str) -> None:
+@both
+def test_latest_is_the_newest_by_device_time(store: Store, connection: Connection, topic: str) -> None:
     """Whatever the order of arrival, the latest value is the one with the newest time."""
     readings = [make_reading(topic, ago, float(ago)) for ago in range(50)]
     random.Random(1).shuffle(readings)
@@ -66,7 +105,8 @@ def test_latest_is_the_newest_by_device_time(connection: Connection, topic: str)
     assert sorted(of_all, key=lambda one: one.measure) == latest_of(connection, topic)
 
 
-def test_late_data_changes_finished_hours(connection: Connection, topic: str) -> None:
+@both
+def test_late_data_changes_finished_hours(store: Store, connection: Connection, topic: str) -> None:
     """Hourly figures stay exact when data of a finished hour comes late, before and after the job has run."""
     if edition(connection) != "apache":
         pytest.skip("the community edition keeps its hourly figures itself")
@@ -85,6 +125,30 @@ def test_late_data_changes_finished_hours(connection: Connection, topic: str) ->
     assert figures() == (30, 935.0, 1.0, 500.0)
     assert roll_hours(connection, NOW) == 1
     assert figures() == (30, 935.0, 1.0, 500.0)
+
+
+@both
+def test_hours_that_are_finished_meanwhile(store: Store, db: Database, connection: Connection, topic: str) -> None:
+    """A writer that met the job which passes its hour says that the hour has changed: it does not trust an older watermark."""
+    if edition(connection) != "apache":
+        pytest.skip("the community edition keeps its hourly figures itself")
+    reading = make_reading(topic, 0, 1.0)
+    hour = reading.time.replace(minute=0, second=0, microsecond=0)
+    connection.execute("DELETE FROM rollup_dirty")
+    with db.connect() as job, ThreadPoolExecutor(1) as thread:
+        (before,) = job.execute("SELECT watermark FROM rollup_state").fetchone() or (None,)
+        assert before is not None
+        assert before <= hour
+        with job.transaction():
+            job.execute("SELECT watermark FROM rollup_state FOR UPDATE")
+            stored = thread.submit(store, connection, reading)
+            pid = connection.info.backend_pid
+            waits = "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
+            eventually(lambda: job.execute(waits, (pid,)).fetchall())
+            job.execute("UPDATE rollup_state SET watermark = %s", (hour + timedelta(hours=1),))
+        assert stored.result(30) == 1
+        job.execute("UPDATE rollup_state SET watermark = %s", (before,))
+    assert connection.execute("SELECT bucket FROM rollup_dirty").fetchall() == [(hour,)]
 
 
 def test_admit_clock_off_once(connection: Connection, topic: str) -> None:
