@@ -20,7 +20,8 @@
     if (health === "maintenance") return "maintenance";
     if (health === "offline") return "offline";
     const newest = camera.newest(id, frame);
-    if (!newest) return health === "unknown" ? "unknown" : "silent";
+    // One that speaks of events alone has lost no picture by sending none.
+    if (!newest) return health === "unknown" || health === "quiet" ? "unknown" : "silent";
     const age = IOC.ageOf(newest, period);
     if (age === "gone") return "silent";
     if (IOC.untrue(id)) return "fault";

@@ -13,7 +13,9 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from ctypes.util import find_library
 from functools import partial
+from pathlib import Path
 
 from ioc.errors import IocError, StackError
 from ioc.stack import debian, footage, timescaledb, venv
@@ -59,6 +61,9 @@ def missing(goal: str) -> list[str]:
         lacks += dict.fromkeys(package for program, package in BUILD_TOOLS.items() if not debian.has_program(program))
     if goal == "test":
         lacks += [package for program, package in TESTERS.items() if not debian.has_program(program)]
+        name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        if Path("/usr/bin", name).exists() and find_library(name) is None:
+            lacks.append(f"lib{name}")  # for Triton, where Debian has it: that of its own Python
     return lacks
 
 

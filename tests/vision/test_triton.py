@@ -1,8 +1,9 @@
-"""The remote engine, against a server that speaks the protocol and runs the project's own network (`v2_server`)."""
+"""The remote engine: against Triton itself (`triton_server`), and a server that can be told to fail (`v2_server`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 from ioc.errors import ModelError
 from ioc.live import Live
 from ioc.settings import Settings
+from ioc.stack.embedded import free_port
 from tests.vision.test_engines import found_in
 from tests.vision.test_worker import frame, until, working
+from tests.vision.triton_server import TritonServer
 from tests.vision.v2_server import V2Server
 from vision.engine import open_detector
 from vision.engine.detector import Detector
@@ -41,7 +44,17 @@ def server(shared: V2Server) -> V2Server:
     return shared
 
 
-def settings_for(server: V2Server, **more: object) -> dict[str, object]:
+@pytest.fixture(scope="module")
+def triton(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, model: Model
+) -> Iterator[TritonServer]:
+    libraries = Path(request.config.getoption("--peers")) / "triton"
+    running = TritonServer(libraries, model, NAME, free_port(), tmp_path_factory.mktemp("triton"))
+    yield running
+    running.stop()
+
+
+def settings_for(server: V2Server | TritonServer, **more: object) -> dict[str, object]:
     return {"vision_engine": "triton", "vision_triton_url": server.url, "vision_triton_model": server.name} | more
 
 
@@ -66,6 +79,35 @@ def test_triton_finds_what_the_local_engine_finds(remote: Detector, detector: De
     check_agrees(remote, detector, street)
     assert remote.name == "triton"
     assert remote.detect([]) == []
+
+
+def test_triton_itself(triton: TritonServer, detector: Detector, street: bytes) -> None:
+    """The same with NVIDIA's server; requests that come together are gathered into one batch, and each gets its own answer."""
+    opened = open_detector(Settings(**settings_for(triton, vision_triton_timeout_s=30)))
+    check_agrees(opened, detector, street)
+    image = decode_jpeg(street, opened.input_size)
+    parts = [np.ascontiguousarray(image[:, : image.shape[1] * part // 8]) for part in range(1, 9)]
+    alone = [opened.detect([part])[0] for part in parts]
+    before = len(triton.gathered())
+    with ThreadPoolExecutor(len(parts)) as threads:
+        together = list(threads.map(lambda part: opened.detect([part])[0], parts))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0.02, atol=0.02)
+    gathered = triton.gathered()[before:]
+    assert sum(gathered) == len(parts)
+    assert max(gathered) > 1
+    opened.close()
+
+
+def test_triton_itself_without_the_model_or_with_another(triton: TritonServer, tmp_path: Path) -> None:
+    """Its own words, and what its metadata says."""
+    with pytest.raises(ModelError, match="Request for unknown model: 'other' is not found"):
+        open_detector(Settings(**settings_for(triton, vision_triton_model="other")))
+    (tmp_path / "manifest.json").write_text(
+        '{"name": "x", "classes": ["car"], "input": {"height": 320, "width": 320}, "files": {}}'
+    )
+    with pytest.raises(ModelError, match=r"takes UINT8 \[-1, \d+, \d+, 3\], expected .* 320x320"):
+        open_detector(Settings(**settings_for(triton, vision_weights=tmp_path)))
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -123,10 +165,10 @@ def test_triton_server_without_the_model_or_with_another(server: V2Server, tmp_p
 
 
 def test_worker_goes_on_when_the_server_goes_and_comes(
-    settings: Settings, server: V2Server, live: Live, topic: str, street: bytes
+    settings: Settings, triton: TritonServer, live: Live, topic: str, street: bytes
 ) -> None:
-    """While the server is away the worker says so and drops frames as failed; when it is back the worker works."""
-    more = settings_for(server, vision_triton_timeout_s=20, vision_stale_ms=30_000, vision_max_fps=50.0)
+    """Triton is killed: the worker says so and drops frames as failed; when it is back the worker works."""
+    more = settings_for(triton, vision_triton_timeout_s=20, vision_stale_ms=30_000, vision_max_fps=50.0)
     remote = open_detector(settings.model_copy(update=more))
     with working(settings.model_copy(update=more), remote) as worker:
 
@@ -135,7 +177,7 @@ def test_worker_goes_on_when_the_server_goes_and_comes(
             return live.snapshot(topic) is not None
 
         until(looked_at)
-        server.stop()
+        triton.kill()
 
         def missed() -> bool:
             live.put_frame(frame(topic, street))
@@ -143,7 +185,7 @@ def test_worker_goes_on_when_the_server_goes_and_comes(
             return told.drops.get("failed", 0) > 0 and "does not answer" in worker._service.heartbeat().reason
 
         until(missed)
-        server.start()
+        triton.start()
         seen = worker.figures.cameras([topic])[0].seen
 
         def looked_at_again() -> bool:

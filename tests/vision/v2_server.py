@@ -1,7 +1,7 @@
-"""A small server of KServe's inference protocol v2 over HTTP, with tensors as bytes, that runs OpenVINO instead of Triton.
+"""A small server of KServe's inference protocol v2 over HTTP, with tensors as bytes, for what Triton cannot be told to do.
 
-It stands in for a Triton server, which needs a container of several gigabytes: same paths, headers and errors, a real network
-behind them. What only Triton itself can show (its batching, its speed) is not shown by it.
+It fails when it is told to, and takes what a plain export takes, with a real network behind it. What Triton does is shown by
+Triton itself (`triton_server`).
 """
 
 from __future__ import annotations
@@ -97,6 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = json.loads(body[:length])
         (tensor,) = asked["inputs"]
         assert tensor["parameters"]["binary_data_size"] == len(body) - length
+        assert self.headers["Accept-Encoding"] == "identity"
         assert asked["outputs"] == [{"name": "cells", "parameters": {"binary_data": True}}]
         found = self.server_model.infer(body[length:], tensor["shape"], tensor["datatype"])
         given = {
