@@ -86,8 +86,15 @@ class Arena:
         """Process id of the database server."""
         return self._server().pid
 
+    def broker_pid(self) -> int:
+        """Process id of the broker."""
+        return self._child("mosquitto").pid
+
     def _server(self) -> Child:
-        return next(child for child in self._stack.children if child.name == "postgres")
+        return self._child("postgres")
+
+    def _child(self, name: str) -> Child:
+        return next(child for child in self._stack.children if child.name == name)
 
     def _revive(self) -> None:
         wait_until(self._alive, "the database server is back")

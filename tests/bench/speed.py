@@ -17,7 +17,7 @@ from tests.bench.contenders.contender import Contender, UnavailableError
 from tests.bench.counting import delays_ms, percentile
 from tests.bench.generate import flooding, publish_evenly
 from tests.bench.messages import DEVICES, MEASURES, Key, Series
-from tests.bench.processes import cpu_s, peak_rss_mb
+from tests.bench.processes import cpu_s, machine_cpu_s, peak_rss_mb
 from tests.flood import Flood
 
 #: Messages of one value, and messages of eight, in one run; and before it, so that everything is warm.
@@ -80,7 +80,7 @@ def _await_ready(arena: Arena, contender: Contender, child: Child, values: int, 
 
 
 def _persist(arena: Arena, contender: Contender, child: Child, number: int, values: int) -> dict[str, float]:
-    """Publish a series; messages a second until the last commit, CPU seconds per million messages, its own and the server's.
+    """Publish a series; messages a second until the last commit, and where the machine's CPU seconds went meanwhile.
 
     Every device has sent a message before: a city's devices are met once.
     """
@@ -103,20 +103,24 @@ def _persist(arena: Arena, contender: Contender, child: Child, number: int, valu
     Flood("127.0.0.1", arena.port).publish(met.messages(contender.root(values)))
     wait_until(lambda: is_stored(met.key(DEVICES - 1)), "the devices are met")
     with flooding(arena.port, contender.root(values), series) as go:
-        server = arena.server_pid()
-        used, server_used, began = cpu_s(child.pid), cpu_s(server), time.time()
+        pids = (child.pid, arena.server_pid(), arena.broker_pid())
+        before, machine, began = [cpu_s(pid) for pid in pids], machine_cpu_s(), time.time()
         go()
         until = time.monotonic() + PATIENCE_S
         while not is_stored(series.key(number - 1)) and time.monotonic() < until:
             time.sleep(0.1)
         while (found := totals())[0] < number * store.rows and time.monotonic() < until:
             time.sleep(0.5)
-        used, server_used = cpu_s(child.pid) - used, cpu_s(server) - server_used
+        own, server, broker = (cpu_s(pid) - earlier for pid, earlier in zip(pids, before, strict=True))
+        busy, idle = (now - earlier for now, earlier in zip(machine_cpu_s(), machine, strict=True))
     rows, committed = found
     return {
         "messages_s": rows / store.rows / (committed - began),
-        "cpu_s_per_million": used / number * 1e6,
-        "server_cpu_s_per_million": server_used / number * 1e6,
+        "cpu_s_per_million": own / number * 1e6,
+        "server_cpu_s_per_million": server / number * 1e6,
+        "broker_cpu_s_per_million": broker / number * 1e6,
+        "other_cpu_s_per_million": (busy - own - server - broker) / number * 1e6,
+        "idle": idle / (busy + idle),
     }
 
 

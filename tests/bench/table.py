@@ -40,8 +40,21 @@ def show(figures: Mapping[str, Any]) -> None:
             continue
         table.add_row(contender["title"], *_cells(contender))
     console.print(table)
-    for line in _against_budgets(figures):
+    for line in (*_against_budgets(figures), *_where_time_went(figures)):
         console.print(line, highlight=False)
+
+
+def _where_time_went(figures: Mapping[str, Any]) -> list[str]:
+    """What else than the contender used the machine's cores while it stored messages of one value as fast as it could."""
+    measured = [one for one in figures["contenders"].values() if "idle" in one]
+    lines = [
+        "CPU s per 1 M messages: its own, server, broker, load and the rest of the machine; share of the cores left idle"
+    ]
+    parts = ("cpu_s_per_million", *(f"{who}_cpu_s_per_million" for who in ("server", "broker", "other")))
+    lines += [
+        f"  {one['title']}: {', '.join(_number(one[part], 1) for part in parts)}; {one['idle']:.0%}" for one in measured
+    ]
+    return lines if measured else []
 
 
 def _cells(figures: Mapping[str, Any]) -> list[str]:

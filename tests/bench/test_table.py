@@ -23,6 +23,15 @@ FIGURES = {
             "killed_doubled": 0,
             "good_missing": 0,
         },
+        "three": {
+            "title": "Three",
+            "messages_s": 5.0,
+            "cpu_s_per_million": 10.0,
+            "server_cpu_s_per_million": 20.0,
+            "broker_cpu_s_per_million": 15.04,
+            "other_cpu_s_per_million": 9.96,
+            "idle": 0.07,
+        },
         "two": {"title": "Two", "unavailable": "could not be installed: no route to the registry"},
     },
 }
@@ -46,6 +55,9 @@ def test_table_invents_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
         "0",
     ]
     assert "no route to the registry" in screen.getvalue()
+    assert [line for line in screen.getvalue().splitlines() if ";" in line and "%" in line] == [
+        "  Three: 10.0, 20.0, 15.0, 10.0; 7%"
+    ]
 
 
 def test_medians_take_the_greatest_memory() -> None:
