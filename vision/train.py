@@ -1,10 +1,11 @@
 """Train the project's detector: ``python -m vision.train --data DIR --coco PT --out DIR``.
 
 `DIR` holds ``images/<camera>_<number>.jpg`` and ``labels/*.txt`` (YOLO: 0 motorbike with rider, 1 car, 2 bus, 3 truck).
-The steps are: split by time, complete the labels of the training part with the COCO teacher, slice the 80-class COCO head
-to the project's six classes, so that nothing is re-initialised, and train. `--out` receives ``dataset/`` and
-``run/weights/`` with a checkpoint per epoch; ``python -m vision.export`` then makes ``vision/weights/``. A training that was
-stopped goes on with ``--start OUT/run/weights/last.pt`` and the time that is left; ``vision/weights/`` has a start too.
+The steps are: split by time, complete the labels of the training part with the COCO teacher, draw bicycles into every third
+frame, slice the 80-class COCO head to the project's six classes, so that nothing is re-initialised, and train. `--out` receives
+``dataset/`` and ``run/weights/`` with a checkpoint per epoch; ``python -m vision.export`` then makes ``vision/weights/``. A
+training that was stopped goes on with ``--start OUT/run/weights/last.pt`` and the time that is left; ``vision/weights/`` has a
+start too.
 
 torch and ultralytics are needed here alone and are imported when training starts. A CPU and a GPU both do; on a CPU
 without torchvision, ultralytics gets its own non-maximum suppression in torchvision's place.
@@ -25,6 +26,7 @@ import cv2
 import numpy as np
 
 from ioc.errors import ModelError
+from vision.bicycles import with_bicycles
 from vision.boxes import PADDING
 from vision.evaluate import read_picture
 from vision.training_set import (
@@ -52,6 +54,9 @@ TEACHER_SIZE = 960
 REPLAY_CONFIDENCE = 0.4
 REPLAY_EVERY = 40
 """Of a replayed video every 40th frame is used; nearer ones are near-duplicates."""
+
+BICYCLES_EVERY = 3
+"""Every third training frame of the streets comes once more with bicycles drawn into it."""
 
 RISE = 40
 """Batches over which the learning rate rises to its peak."""
@@ -241,7 +246,8 @@ def prepare(data: Path, replay: Sequence[Path], teacher: Teacher, out: Path) -> 
     """Write the training set under `out` in ultralytics' layout and return its YAML file.
 
     The validation part keeps the street labels alone: a teacher must not judge its student. A camera with less than
-    half the frames of the largest, and the replay, are listed twice; a frame with a bus, the rarest, once more.
+    half the frames of the largest, and the replay, are listed twice; a frame with a bus, the rarest of what is labelled,
+    once more; and every third with bicycles in it, of which there are none.
     """
     train, held = split_by_time(sorted(path.name for path in (data / "images").glob("*.jpg")))
     for folder in ("images/train", "images/val", "labels/train", "labels/val"):
@@ -254,11 +260,14 @@ def prepare(data: Path, replay: Sequence[Path], teacher: Teacher, out: Path) -> 
         write_labels(out / "labels" / part / f"{name}.txt", own, width, height)
         return str((out / "images" / part / f"{name}.jpg").resolve())
 
+    rng = np.random.default_rng(RECIPE["seed"])
     numbers = list(CLASSES.values())
     groups: dict[str, list[str]] = {}
     buses: list[str] = []
+    bicycles: list[str] = []
+    drawn = 0
     added = np.zeros(80, dtype=np.int64)
-    for name in train:
+    for index, name in enumerate(train):
         stem = Path(name).stem
         picture = read_picture(data / "images" / name)
         street = street_labels(data / "labels" / f"{stem}.txt", picture)
@@ -269,6 +278,11 @@ def prepare(data: Path, replay: Sequence[Path], teacher: Teacher, out: Path) -> 
         groups.setdefault(stem.rsplit("_", 1)[0], []).append(where)
         if BUS in street.classes:
             buses.append(where)
+        if index % BICYCLES_EVERY == 0 and (made := with_bicycles(picture, labels, teacher, rng)) is not None:
+            where = put("train", f"{stem}_bicycles", *made)
+            cv2.imwrite(where, made[0], [cv2.IMWRITE_JPEG_QUALITY, 95])
+            bicycles.append(where)
+            drawn += len(made[1].classes) - len(labels.classes)
     for name, picture in replayed(replay):
         found, confidence = teacher(picture)
         sure = confidence >= REPLAY_CONFIDENCE
@@ -284,13 +298,14 @@ def prepare(data: Path, replay: Sequence[Path], teacher: Teacher, out: Path) -> 
 
     largest = max(len(group) for group in groups.values())
     listed = [path for group in groups.values() for path in group * (2 if len(group) * 2 < largest else 1)]
-    listed += buses
+    listed += buses + bicycles
     (out / "train.txt").write_text("\n".join(listed) + "\n")
     listing = "".join(f"  {index}: {name}\n" for index, name in enumerate(CLASSES))
     config = out / "data.yaml"
     config.write_text(f"path: {out.resolve()}\ntrain: train.txt\nval: images/val\nnames:\n{listing}")
     taught = {name: int(added[k]) for name, k in CLASSES.items()}
-    print(f"{len(listed)} training pictures listed, {len(held)} held for validation; the teacher added {taught}")
+    print(f"{len(listed)} training pictures listed, {len(held)} held for validation")
+    print(f"the teacher added {taught}; {drawn} bicycles were drawn")
     return config
 
 

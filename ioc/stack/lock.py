@@ -17,8 +17,7 @@ FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "build": (("build",), ()),
     "runtime": (("",), ("--constraint", "build.txt")),
     "test": (("test", "check"), ("--constraint", "runtime.txt")),
-    # Triton's is kept by hand, like that of `faces`: nothing of what its package asks for is needed.
-    **{f"peer-{name}": ((f"peer-{name}",), ()) for name in PEERS if name != "triton"},
+    **{f"peer-{name}": ((f"peer-{name}",), ()) for name in PEERS},
     "ultralytics": (
         ("ultralytics",),
         (
