@@ -47,6 +47,7 @@ from ingest.metrics import BROKER_DROPPED, QUEUE
 from ingest.publisher import Publisher
 from ingest.registry import Sights
 from ingest.replay import Replays
+from ingest.rhythm import Rhythm
 from ingest.spool import Spool, spool_of, spool_root
 from ingest.store import Outcome
 from ioc.broker_drops import FIGURE, Drops
@@ -62,16 +63,6 @@ from ioc.topics import build
 _INBOX_BYTES: Final = 64 * 1024 * 1024
 #: A batch of large payloads is full at this size.
 _BATCH_BYTES: Final = 16 * 1024 * 1024
-#: While more rows a second than this go on pouring in, a batch may grow this many times older: each costs one commit, and each
-#: device one latest value a batch, however many readings it holds.
-_POURING_S: Final = 4000
-_POURING_FACTOR: Final = 32
-#: So many times as long as a commit took is waited for more before the next one: what comes alone is committed at once.
-_REST: Final = 1.0
-#: … unless nothing more came for so many times its age.
-_LULL: Final = 2
-#: What is redelivered is looked at together where its order is all that tells it.
-_GATHERED_S: Final = 0.2
 #: The garbage collector looks after so many new objects: by default it would look thirty times while a batch is decoded.
 _GARBAGE: Final = 50_000
 #: Who decodes one block for so long hangs: the process ends, so that another one goes on, instead of fighting for the session
@@ -132,6 +123,7 @@ class Ingest:
                 ready=self._recalled,
                 root=spool_root(settings),
             )
+        self._rhythm = Rhythm(settings.ingest_batch_ms / 1000, in_order=settings.broker == "rabbitmq")
         self._changed = threading.Condition()
         self._decoded = False
         #: Since when the block in hand is decoded, by the monotonic clock; None = there is none.
@@ -341,10 +333,9 @@ class Ingest:
         # Where there is a spool, messages go there until the database has come.
         if not self._recalled.is_set() and not self._open():
             return
-        took = 0.0
         while True:
             with self._changed:
-                ended = self._await_batch(took)
+                ended = self._await_batch()
                 batch = self._intake.take()
                 self._changed.notify_all()
             began = time.monotonic()
@@ -363,7 +354,7 @@ class Ingest:
                 self._committer.stay()
             if ended:
                 return
-            took = time.monotonic() - began
+            self._rhythm.committed(batch.born, batch.rows, began, time.monotonic())
 
     def _committed(self, batch: Batch, outcome: Outcome) -> None:
         if self._detour is not None:
@@ -383,27 +374,14 @@ class Ingest:
         for link in list(self._links):
             link.acknowledge(generation, mids)
 
-    def _await_batch(self, took: float) -> bool:
-        """Wait until the batch is due, or for a while when there is none; True when it is the last.
-
-        Args:
-            took: how long the one before took to commit, s.
-        """
-        longest = self._settings.ingest_batch_ms / 1000
-        began = time.monotonic()
-        until = began + _IDLE_S
-        rested = began + _REST * took
-        rows = 0
+    def _await_batch(self) -> bool:
+        """Wait until the batch is due, or for a while when there is none; True when it is the last."""
+        until = time.monotonic() + _IDLE_S
         while not self._decoded and not self._is_full():
             batch, now = self._intake.batch, time.monotonic()
-            due = until if batch.born is None else min(batch.born + longest, max(batch.born, rested))
-            if batch.born is not None and batch.redelivered and self._settings.broker == "rabbitmq":
-                due = batch.born + max(longest, _GATHERED_S)
-            elif batch.born is not None and due <= now < batch.born + _POURING_FACTOR * longest:
-                # A broker that hands out no more before we acknowledge is not waited for.
-                if rows < batch.rows > _POURING_S * max(longest, now - batch.born):
-                    due = now + _LULL * longest
-                rows = batch.rows
+            due = until
+            if batch.born is not None:
+                due = self._rhythm.due(batch.born, batch.rows, now, redelivered=batch.redelivered)
             if due <= now:
                 return False
             self._changed.wait(due - now)

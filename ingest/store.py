@@ -111,6 +111,9 @@ def write(
         return _write_at_once(connection, on, batch, attempt)
     with connection.transaction():
         watermark = begin_writing(connection, on)
+        if batch.replays:
+            # Of quarantine only the days in question are opened where their times are known when it is planned.
+            connection.execute("SET LOCAL plan_cache_mode = auto")
         connection.execute(*attempt.begin())
         repeated = settle_deliveries(connection, batch, in_order=in_order)
         entries = lock_replays(connection, batch)

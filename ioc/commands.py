@@ -84,7 +84,10 @@ def shown(level: float, since: datetime, readings: Iterable[Reading]) -> datetim
     fresh = {one.measure: one for one in readings if one.time >= _ticked(since, one.time) and one.received > since}
     dimmed = fresh.get("illuminanceLevel")
     if dimmed is not None:
-        return dimmed.received if abs(dimmed.value - level) <= TOLERANCE + 1e-9 else None
+        if abs(dimmed.value - level) <= TOLERANCE + 1e-9:
+            return dimmed.received
+        if dimmed.time > since:  # one of the same tick may be of before, and contradicts nothing
+            return None
     power = fresh.get("powerState")
     if power is None or power.value != MEASURES["powerState"].states.index(_power_state(level)):
         return None

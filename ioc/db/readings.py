@@ -29,7 +29,9 @@ _STORE: Final = (
     "INSERT INTO reading (time, device, measure, value, quality, received)"
     " SELECT * FROM unnest(%b, %b, %b, %b, %b, %b) ON CONFLICT DO NOTHING"
 )
-#: The hours that are finished: as `begin_writing` holds the watermark and `store_readings` marks them.
+#: The finished hours that readings change. The watermark is locked after the readings are written, so it may pass them before
+#: that; but the lock waits for who moves it and brings the row as it is then, and until the commit it stays. So no hour is passed
+#: whose mark is not written here.
 _HOURS: Final = (
     "state AS (SELECT watermark FROM rollup_state FOR SHARE), dirty AS (INSERT INTO rollup_dirty (bucket)"
     " SELECT hour FROM unnest(%b) AS hour, state WHERE hour < watermark ORDER BY hour"
@@ -124,7 +126,7 @@ def store_at_once(
     newest: Sequence[Reading],
     beside: tuple[str, Sequence[Any]],
 ) -> int:
-    """Store a few readings as `begin_writing` and `store_readings` do, in one round trip: the statement is the transaction.
+    """Store a few readings as `store_readings` does, in one round trip: the statement is the transaction.
 
     Must run outside a transaction; returns how many readings were new.
 
@@ -139,7 +141,7 @@ def store_at_once(
     statement, values = beside
     hours = [] if on == "community" else [times(_hours(readings))]
     query = f"WITH {'' if on == 'community' else _HOURS}beside AS ({statement}), kept AS ({_KEEP}) {_STORE}"
-    # Prepared for good: what differs from one time to the next is only how many there are.
+    # Prepared: what differs from one time to the next is only how many there are.
     cursor = connection.execute(query, [*hours, *values, *_columns(ordered), *_columns(readings)], prepare=True)
     return cursor.rowcount
 

@@ -34,8 +34,8 @@ _WATERMARK = Gauge("ioc_upkeep_watermark_seconds", "Up to when hourly figures ar
 def roll_hours(connection: Connection, now: datetime, oldest: datetime | None = None) -> int:
     """Compute the hourly figures of finished and of dirty hours (Apache edition); returns how many hours.
 
-    Writers hold `rollup_state` FOR SHARE from before they look at the watermark until they commit, so once we hold the row
-    every reading below the new watermark is visible or will mark its hour dirty. Hours are computed one transaction each.
+    Writers look at the watermark by a lock FOR SHARE that they hold until they commit, so once we hold the row every reading
+    below the new watermark is visible or will mark its hour dirty. Hours are computed one transaction each.
 
     Args:
         connection: in autocommit.

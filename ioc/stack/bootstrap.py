@@ -61,9 +61,6 @@ def missing(goal: str) -> list[str]:
         lacks += dict.fromkeys(package for program, package in BUILD_TOOLS.items() if not debian.has_program(program))
     if goal == "test":
         lacks += [package for program, package in TESTERS.items() if not debian.has_program(program)]
-        name = f"python{sys.version_info.major}.{sys.version_info.minor}"
-        if Path("/usr/bin", name).exists() and find_library(name) is None:
-            lacks.append(f"lib{name}")  # for Triton, where Debian has it: that of its own Python
     return lacks
 
 
@@ -148,6 +145,23 @@ def optional_steps(home: Home, goal: str) -> Iterator[Step]:
             venv.runs,
             venv.install_ultralytics,
         )
+        yield Step(
+            f"peer-{venv.TRITON}",
+            "a Triton server (without it its tests are skipped)",
+            (venv.interpreter(), venv.lock(f"peer-{venv.TRITON}").read_text("utf-8")),
+            partial(venv.has_peer, venv.TRITON),
+            install_triton,
+        )
+
+
+def install_triton(progress: Progress) -> None:
+    """Install the server, and the library of Debian's Python, which runs its models, where that is the version of ours."""
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    if Path("/usr/bin", name).exists() and find_library(name) is None:
+        debian.allow_root([f"lib{name}"])
+        debian.update(progress)
+        debian.install(progress, [f"lib{name}"])
+    venv.install_peer(progress, venv.TRITON)
 
 
 def set_up(home: Home, goal: str) -> None:

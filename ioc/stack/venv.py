@@ -22,8 +22,10 @@ TORCHVISION = "torchvision==0.28.0"
 WHEELS_APART = ("torch", "torchvision", "opencv-python")
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 
-#: Programs that tests talk to as they would to devices and servers; what each brings contradicts ours, so each has its folder.
-PEERS = ("sparkplug", "thingsboard", "triton")
+#: Programs that tests talk to as they would to devices; each brings its own MQTT client, so each has a folder of its own.
+PEERS = ("sparkplug", "thingsboard")
+#: A server that tests talk to; its lock file is kept by hand, like that of `faces`.
+TRITON = "triton"
 
 #: In a process of its own: the core imports no service.
 WARM = """

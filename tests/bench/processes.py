@@ -17,8 +17,8 @@ def cpu_s(pid: int) -> float:
 
 
 def machine_cpu_s() -> tuple[float, float]:
-    """CPU seconds that all of the machine's processes have used, and those that its cores had nothing to do."""
-    ticks = [int(one) for one in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    """CPU seconds that all of the machine's processes used, and those its cores were idle; stolen time is neither."""
+    ticks = [int(one) for one in Path("/proc/stat").read_text().splitlines()[0].split()[1:8]]
     idle = ticks[3] + ticks[4]
     return (sum(ticks) - idle) / os.sysconf("SC_CLK_TCK"), idle / os.sysconf("SC_CLK_TCK")
 

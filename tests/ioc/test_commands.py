@@ -113,6 +113,13 @@ def test_shown_by_a_clock_that_tells_whole_seconds_or_milliseconds(stamp: float,
     assert (shown(1.0, at(4.567891), [answer]) is not None) == counts
 
 
+def test_shown_what_may_be_of_before_contradicts_nothing() -> None:
+    """An older level of the same second does not hide that the lamp says it is on; a later one does."""
+    on = reading("powerState", float(STATES.index("on")), 5.2, received=5.3)
+    assert shown(1.0, at(4.5), [reading("illuminanceLevel", 0.2, 4.0, received=4.6), on]) == at(5.3)
+    assert shown(1.0, at(4.5), [reading("illuminanceLevel", 0.2, 5.0, received=5.1), on]) is None
+
+
 def test_reasons_are_in_both_languages() -> None:
     """Whatever ends a command can be read."""
     assert all(label.vi and label.en for label in REASONS.values())

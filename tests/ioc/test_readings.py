@@ -76,8 +76,9 @@ def test_store_readings_none(connection: Connection) -> None:
 def test_store_at_once_all_or_nothing(connection: Connection, topic: str) -> None:
     """What stands beside the readings is of the same transaction: when one fails, the other is not there."""
     one = make_reading(topic, 10, 1.0)
-    with pytest.raises(psycopg.errors.DivisionByZero):
-        store_at_once(connection, edition(connection), [one], [one], ("UPDATE delivery SET mid = %s / 0", (1,)))
+    nothing = ("INSERT INTO delivery (client, mid, digest) VALUES (%s, 0, NULL)", (topic,))
+    with pytest.raises(psycopg.errors.NotNullViolation):
+        store_at_once(connection, edition(connection), [one], [one], nothing)
     assert latest_of(connection, topic) == []
     assert store(connection, one) == 1
 

@@ -34,7 +34,7 @@ def model(weights: Path) -> Model:
 def shared(model: Model) -> Iterator[V2Server]:
     running = V2Server(model, NAME)
     yield running
-    running.stop()
+    running.kill()
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def triton(
     libraries = Path(request.config.getoption("--peers")) / "triton"
     running = TritonServer(libraries, model, NAME, free_port(), tmp_path_factory.mktemp("triton"))
     yield running
-    running.stop()
+    running.kill()
 
 
 def settings_for(server: V2Server | TritonServer, **more: object) -> dict[str, object]:
@@ -118,7 +118,7 @@ def test_triton_plain_export_of_fixed_batch(model: Model, detector: Detector, st
     assert opened.batch == batch
     check_agrees(opened, detector, street)
     opened.close()
-    server.stop()
+    server.kill()
 
 
 def test_triton_busy_server_is_asked_again(remote: Detector, server: V2Server, street: bytes) -> None:
@@ -164,11 +164,13 @@ def test_triton_server_without_the_model_or_with_another(server: V2Server, tmp_p
         open_detector(Settings(**settings_for(server, vision_weights=tmp_path)))
 
 
+@pytest.mark.parametrize("served_by", ["server", "triton"])
 def test_worker_goes_on_when_the_server_goes_and_comes(
-    settings: Settings, triton: TritonServer, live: Live, topic: str, street: bytes
+    request: pytest.FixtureRequest, settings: Settings, served_by: str, live: Live, topic: str, street: bytes
 ) -> None:
-    """Triton is killed: the worker says so and drops frames as failed; when it is back the worker works."""
-    more = settings_for(triton, vision_triton_timeout_s=20, vision_stale_ms=30_000, vision_max_fps=50.0)
+    """While the server is away the worker says so and drops frames as failed; when it is back the worker works."""
+    running: V2Server | TritonServer = request.getfixturevalue(served_by)
+    more = settings_for(running, vision_triton_timeout_s=20, vision_stale_ms=30_000, vision_max_fps=50.0)
     remote = open_detector(settings.model_copy(update=more))
     with working(settings.model_copy(update=more), remote) as worker:
 
@@ -177,7 +179,7 @@ def test_worker_goes_on_when_the_server_goes_and_comes(
             return live.snapshot(topic) is not None
 
         until(looked_at)
-        triton.kill()
+        running.kill()
 
         def missed() -> bool:
             live.put_frame(frame(topic, street))
@@ -185,7 +187,7 @@ def test_worker_goes_on_when_the_server_goes_and_comes(
             return told.drops.get("failed", 0) > 0 and "does not answer" in worker._service.heartbeat().reason
 
         until(missed)
-        triton.start()
+        running.start()
         seen = worker.figures.cameras([topic])[0].seen
 
         def looked_at_again() -> bool:

@@ -42,7 +42,8 @@ class TritonServer:
             port: on loopback.
             folder: an empty one.
         """
-        assert libraries.is_dir(), f"{libraries} is missing: run `make test`, or name its parent with --peers"
+        if not libraries.is_dir():
+            pytest.skip(f"{libraries} is missing: run `make test`, or name its parent with --peers")
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         home = libraries / "pytriton" / "tritonserver"
         stub = home / "python_backend_stubs" / version / "triton_python_backend_stub"
@@ -87,19 +88,15 @@ class TritonServer:
             self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
         until = time.monotonic() + 60
         while not self._is_ready():
-            assert self._process.poll() is None, self.log.read_text("utf-8", "replace")[-3000:]
-            assert time.monotonic() < until, self.log.read_text("utf-8", "replace")[-3000:]
+            if self._process.poll() is not None or time.monotonic() > until:
+                self.kill()
+                raise AssertionError(self.log.read_text("utf-8", "replace")[-3000:])
             time.sleep(0.1)
 
     def kill(self) -> None:
         """SIGKILL it."""
         self._process.kill()
         self._process.wait(30)
-
-    def stop(self) -> None:
-        """End it in order."""
-        self._process.terminate()
-        self._process.wait(60)
 
     def gathered(self) -> list[int]:
         """How many requests each run of the network had."""

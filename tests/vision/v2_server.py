@@ -53,7 +53,7 @@ class V2Server:
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,))
         self._thread.start()
 
-    def stop(self) -> None:
+    def kill(self) -> None:
         """Close the port."""
         self._http.shutdown()
         self._http.server_close()
