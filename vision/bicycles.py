@@ -74,7 +74,7 @@ def with_bicycles(picture: Picture, labels: Labels, teacher: Teacher, rng: Gener
         return None
     tried = picture.copy()
     for small, place in put:
-        _blend(tried, small, place)
+        blend(tried, small, place)
     found, confidence = teacher(tried)
     bicycles = found.boxes[(found.classes == BICYCLE) & (confidence >= SURE[BICYCLE])]
     shared = overlaps(boxes, bicycles)
@@ -84,7 +84,7 @@ def with_bicycles(picture: Picture, labels: Labels, teacher: Teacher, rng: Gener
         return None
     made = picture.copy()
     for index in taken:
-        _blend(made, *put[index])
+        blend(made, *put[index])
     classes = np.concatenate([labels.classes, np.full(len(taken), BICYCLE, dtype=np.int64)])
     return made, Labels(np.concatenate([labels.boxes, boxes[taken]]), classes)
 
@@ -160,7 +160,7 @@ def _turned(canvas: Picture, rng: Generator) -> Picture:
     )
 
 
-def _blend(picture: Picture, drawing: Picture, place: tuple[int, int]) -> None:
+def blend(picture: Picture, drawing: Picture, place: tuple[int, int]) -> None:
     """Put a drawing at left and top, as bright as the street around it. Its colours are weighed by its opacity already."""
     left, top = place
     height, width = drawing.shape[:2]

@@ -46,6 +46,27 @@ def load_sliced(checkpoint: Path) -> Any:
     return slice_head(load_ultralytics().YOLO(str(checkpoint)).model.float().eval())
 
 
+def mix_in(model: Any, earlier: Any, share: float) -> None:
+    """Average a model with an earlier one of the same training, weight by weight, in place.
+
+    What the training since has taught stays, and costs less of what was known before; after M. Wortsman and others, "Robust
+    fine-tuning of zero-shot models", 2022. The layers that give the scores stay the later model's: a class that only it knows
+    would be silent else.
+
+    Args:
+        model: the later one.
+        earlier: the weights that its training started from.
+        share: of the later one, 0…1.
+    """
+    before, last = earlier.state_dict(), f"model.{len(model.model) - 1}.cv3"
+    mixed = {}
+    for name, weight in model.state_dict().items():
+        gives_scores = name.startswith(last) and name.split(".")[-2] == "2"
+        is_mixed = weight.dtype.is_floating_point and not gives_scores
+        mixed[name] = weight * share + before[name] * (1 - share) if is_mixed else weight
+    model.load_state_dict(mixed)
+
+
 def save_pt(model: Any, path: Path, size: int) -> None:
     """Write an ultralytics checkpoint in half precision without optimiser, history or paths of this machine."""
     import copy
@@ -148,6 +169,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Export from the command line."""
     parser = argparse.ArgumentParser(prog="python -m vision.export", description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--checkpoint", type=Path, required=True, help="run/weights/last.pt of vision.train")
+    parser.add_argument("--earlier", type=Path, help="weights that the training started from, to be averaged with")
+    parser.add_argument("--share", type=float, default=0.9, help="of the checkpoint in that average")
     parser.add_argument("--frames", type=Path, required=True, help="folder of training frames to calibrate INT8 on")
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights and manifest.json")
     parser.add_argument("--height", type=int, default=SIDE, help="input height, a multiple of 32")
@@ -165,6 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
 
     model = load_sliced(options.checkpoint)
+    if options.earlier:
+        mix_in(model, load_sliced(options.earlier), options.share)
     save_pt(model, options.out / f"{NAME}.pt", max(options.height, options.width))
     if options.float:
         plain = embed_preprocessing(to_openvino(model, options.height, options.width))

@@ -3,13 +3,17 @@
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from ioc.catalog import VISION_CLASSES
+from tests.material import need
+from vision.bicycles import blend, draw
 from vision.engine.openvino import OpenVino
 from vision.evaluate import evaluate_folder
 from vision.manifest import OWN_WEIGHTS, load, read_manifest
+from vision.training_set import areas, overlaps
 
 MOST_BYTES = 12_000_000
 
@@ -47,6 +51,29 @@ def test_weights_see_nothing_in_grey(detector: OpenVino) -> None:
     """An empty picture has no object worth showing."""
     (found,) = detector.detect([np.full((720, 1280, 3), 114, dtype=np.uint8)])
     assert not (found[:, 4] >= 0.25).any()
+
+
+def test_weights_know_bicycles(detector: OpenVino) -> None:
+    """Of bicycles drawn into real footage most are found under their name: no street that it was trained on shows one."""
+    video = cv2.VideoCapture(str(need("vtest.avi")))
+    ok, frame = video.read()
+    video.release()
+    assert ok
+    ground, found = cv2.resize(frame, (1280, 720), interpolation=cv2.INTER_AREA), 0
+    for seed in range(100, 120):
+        drawing = draw(np.random.default_rng(seed))
+        scale = 150 / max(drawing.shape[:2])
+        small = cv2.resize(drawing, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        picture = ground.copy()
+        blend(picture, small, (300, 500))
+        (boxes,) = detector.detect([picture])
+        height, width = small.shape[:2]
+        named = boxes[(boxes[:, 5] == detector.classes.index("bicycle")) & (boxes[:, 4] >= 0.25), :4]
+        place = np.array([[300, 500, 300 + width, 500 + height]], dtype=np.float64)
+        shared = overlaps(named.astype(np.float64), place)[:, 0]
+        found += bool((shared > 0.5 * (areas(named) + areas(place) - shared)).any())
+    print(f"{found} of 20 bicycles")
+    assert found >= 12
 
 
 @pytest.mark.skipif(
