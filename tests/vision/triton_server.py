@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
 import time
+from contextlib import suppress
 from ctypes.util import find_library
 from pathlib import Path
 
@@ -52,6 +54,7 @@ class TritonServer:
         self.name = name
         self.url = f"http://127.0.0.1:{port}"
         self.log = folder / "log"
+        self._shared = f"ioc_triton_{port}_"
         backend, place = folder / "backends" / "python", folder / "models" / name / "1"
         shutil.copytree(home / "backends" / "python", backend)
         shutil.copy(stub, backend)
@@ -78,6 +81,7 @@ class TritonServer:
             f"--http-port={port}",
             "--allow-grpc=false",
             "--allow-metrics=false",
+            f"--backend-config=python,shm-region-prefix-name={self._shared}",
         ]
         self._environment = os.environ | {"LD_LIBRARY_PATH": str(libraries / "nvidia_pytriton.libs")}
         self.start()
@@ -85,7 +89,9 @@ class TritonServer:
     def start(self) -> None:
         """Start it, and wait until the model is served."""
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, stdout=log, stderr=log, start_new_session=True
+            )
         until = time.monotonic() + 60
         while not self._is_ready():
             if self._process.poll() is not None or time.monotonic() > until:
@@ -94,9 +100,12 @@ class TritonServer:
             time.sleep(0.1)
 
     def kill(self) -> None:
-        """SIGKILL it."""
-        self._process.kill()
+        """SIGKILL it, and its Python, which would live on; what they shared in memory goes too."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(30)
+        for shared in Path("/dev/shm").glob(f"{self._shared}*"):
+            shared.unlink()
 
     def gathered(self) -> list[int]:
         """How many requests each run of the network had."""
