@@ -35,7 +35,9 @@ class Share:
         self._live = live
         self._group = group
         self._worker = worker
+        #: When each camera was heard last, whoever's it is: a silent one does not begin anew where it is handed to.
         self._heard: dict[str, float] = {}
+        self._began = time.monotonic()
         self._new: set[str] = set()
         self._renewed = -LEASE_S
 
@@ -48,28 +50,27 @@ class Share:
         now = time.monotonic()
         if now < self._renewed + RENEW_S:
             return
-        silent = [camera for camera, at in self._heard.items() if now - at > SILENT_S]
+        silent = [camera for camera in self.cameras if now - self._heard.get(camera, self._began) > SILENT_S]
         cameras = self._live.claim_cameras(
             self._group,
             self._worker,
             lease_s=LEASE_S,
-            mine=[camera for camera in self._heard if camera not in silent],
+            mine=[camera for camera in self.cameras if camera not in silent],
             silent=silent,
             heard=self._new,
         )
         # From before it was asked for: the lease begins in between.
         self._renewed = now
         self._new.clear()
-        self._heard = {camera: self._heard.get(camera, now) for camera in cameras}
+        self._heard = {camera: at for camera, at in self._heard.items() if now - at <= SILENT_S}
         self.cameras = frozenset(cameras)
 
     def mine(self, heard: Iterable[str]) -> frozenset[str]:
         """Cameras of ours, having heard of these; none when the lease has ended in the meantime."""
         now = time.monotonic()
         for camera in heard:
-            if camera in self._heard:
-                self._heard[camera] = now
-            else:
+            self._heard[camera] = now
+            if camera not in self.cameras:
                 self._new.add(camera)
         return self.cameras if now < self._renewed + LEASE_S else frozenset()
 

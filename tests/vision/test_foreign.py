@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -188,19 +189,21 @@ def test_evaluate_labels_of_another_numbering(exported: Path, tmp_path: Path) ->
     images.mkdir()
     labels.mkdir()
     shutil.copyfile(PICTURE, images / "street.png")
-    (tmp_path / "data.yaml").write_text("names: [tram, motorcycle, car]\n")
+    numbers = {"tram": 0, "motorcycle": 1, "car": 2, "truck": 3}
+    (tmp_path / "data.yaml").write_text(f"names: [{', '.join(numbers)}]\n")
     height, width = read_picture(PICTURE).shape[:2]
     seen = json.loads((OWN_WEIGHTS / MANIFEST).read_bytes())["golden"][0]["seen"]
     rows = [
-        f"2 {(x1 + x2) / 2 / width} {(y1 + y2) / 2 / height} {(x2 - x1) / width} {(y2 - y1) / height}"
-        for _, x1, y1, x2, y2 in seen
+        f"{numbers[name]} {(x1 + x2) / 2 / width} {(y1 + y2) / 2 / height} {(x2 - x1) / width} {(y2 - y1) / height}"
+        for name, x1, y1, x2, y2 in seen
     ]
     (labels / "street.txt").write_text("\n".join(rows))
     arguments = ["evaluate", "--images", str(images), "--labels", str(labels), "--weights", str(exported)]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    (line,) = [line for line in result.stdout.splitlines() if line.startswith("car")]
-    assert line.split()[1:3] == [str(len(seen)), "1.000"]
+    lines = {line.split()[0]: line.split()[1:3] for line in result.stdout.splitlines() if line}
+    for name, labelled in Counter(one[0] for one in seen).items():
+        assert lines[name] == [str(labelled), "1.000"]
     assert "left out: tram" in result.stderr
     (tmp_path / "data.yaml").write_text("names: [tram, boat, plane]\n")
     assert isinstance(CliRunner().invoke(app, arguments).exception, DatasetError)

@@ -136,3 +136,34 @@ def test_share_that_could_not_be_renewed_has_ended(cache: CacheServer, monkeypat
     share.renew()
     assert share.mine(["x"]) == {"x", "y"}
     live.close()
+
+
+def test_share_silence_is_not_forgotten_when_a_camera_changes_hands(
+    cache: CacheServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twelve cameras that ended and six that live: a minute after the end the living are shared out evenly, whoever held what."""
+    ended, living = CAMERAS, [f"new-{number}" for number in range(6)]
+    now, group = [1000.0], uuid.uuid4().hex[:8]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    live = Live(cache.url)
+    shares = [Share(live, group, worker) for worker in "ab"]
+
+    def go_on(seconds: float, heard: list[str]) -> None:
+        until = now[0] + seconds
+        while now[0] < until:
+            now[0] += 0.6
+            for share in shares:
+                share.mine(heard)
+                share.renew()
+
+    go_on(5, ended)
+    shares.append(Share(live, group, "c"))  # one more, which leaves: silent cameras change hands twice
+    go_on(20, [])
+    assert shares.pop().cameras
+    live.leave_cameras(group, "c")
+    go_on(20, living)
+    assert sum(len(share.cameras) for share in shares) == len(ended) + len(living)
+    go_on(22, living)
+    assert sorted(len(share.cameras) for share in shares) == [3, 3]
+    assert shares[0].cameras | shares[1].cameras == set(living)
+    live.close()
