@@ -59,6 +59,29 @@ def test_sliced_network_is_left_as_it_is(coco_network) -> None:
     assert all((again[name] == value).all() for name, value in kept.items())
 
 
+def test_mixed_weights_lie_between_but_for_the_scores(coco_network) -> None:
+    """Three quarters of the later weights and one of the earlier; what gives the scores is the later's alone."""
+    import copy
+
+    import torch
+
+    from vision.export import mix_in
+    from vision.train import slice_head
+
+    later = slice_head(coco_network).float()
+    earlier = copy.deepcopy(later)
+    with torch.no_grad():
+        for weight in earlier.parameters():
+            weight += 1
+    before = {name: value.clone() for name, value in later.named_parameters()}
+    mix_in(later, earlier, 0.75)
+    moved = {name: (value - before[name]).mean().item() for name, value in later.named_parameters()}
+    scores = {name for name in moved if ".cv3." in name and name.split(".")[-2] == "2"}
+    assert len(scores) == 6
+    for name, by in moved.items():
+        assert by == pytest.approx(0 if name in scores else 0.25, abs=1e-3), name
+
+
 def test_saved_checkpoint_opens_in_ultralytics(coco_network, tmp_path) -> None:
     """The `.pt` opens with our class names and tells nothing of the machine that wrote it."""
     from vision.export import save_pt
