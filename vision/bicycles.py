@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from vision.training_set import BICYCLE, SAME_OBJECT, SURE, Labels, areas, overlaps
+from vision.training_set import BICYCLE, SAME_OBJECT, SURE, Labels, areas, ious, overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,11 +54,8 @@ def with_bicycles(picture: Picture, labels: Labels, teacher: Teacher, rng: Gener
     put: list[tuple[Picture, tuple[int, int]]] = []
     boxes = np.zeros((0, 4))
     for _ in range(TRIED):
-        drawing = draw(rng)
-        scale = width * np.exp(rng.uniform(*np.log(LENGTHS))) / max(drawing.shape[:2])
-        small = cv2.resize(drawing, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        small = cv2.GaussianBlur(small, (3, 3), SOFT)
-        tall, wide = small.shape[:2]
+        drawing = draw(rng, width * np.exp(rng.uniform(*np.log(LENGTHS))))
+        tall, wide = drawing.shape[:2]
         top, room = round(height * SKY), height - tall
         if room <= top or wide >= width:
             continue
@@ -68,18 +65,16 @@ def with_bicycles(picture: Picture, labels: Labels, teacher: Teacher, rng: Gener
         shared = overlaps(box, around)[0]
         if shared.sum() > CLEAR * areas(box)[0] or (shared > CLEAR * areas(around)).any():
             continue
-        put.append((np.asarray(small, dtype=np.uint8), (left, top)))
+        put.append((drawing, (left, top)))
         boxes = np.concatenate([boxes, box])
     if not put:
         return None
     tried = picture.copy()
-    for small, place in put:
-        blend(tried, small, place)
+    for drawing, place in put:
+        blend(tried, drawing, place)
     found, confidence = teacher(tried)
     bicycles = found.boxes[(found.classes == BICYCLE) & (confidence >= SURE[BICYCLE])]
-    shared = overlaps(boxes, bicycles)
-    iou = shared / (areas(boxes)[:, None] + areas(bicycles)[None] - shared)
-    taken = np.flatnonzero((iou >= SAME_OBJECT).any(axis=1))
+    taken = np.flatnonzero((ious(boxes, bicycles) >= SAME_OBJECT).any(axis=1))
     if not len(taken):
         return None
     made = picture.copy()
@@ -89,8 +84,14 @@ def with_bicycles(picture: Picture, labels: Labels, teacher: Teacher, rng: Gener
     return made, Labels(np.concatenate([labels.boxes, boxes[taken]]), classes)
 
 
-def draw(rng: Generator) -> Picture:
-    """Draw one from the side or obliquely, of its own measures and colours, cut to its edges; points are complex numbers."""
+def draw(rng: Generator, length: float) -> Picture:
+    """Draw one from the side or obliquely, of its own measures and colours, cut to its edges.
+
+    Args:
+        rng: Says which.
+        length: Of the longer edge in pixels.
+    """
+    # Points are complex numbers, in units of the canvas.
     canvas = np.zeros((_HEIGHT * _UNIT, _WIDTH * _UNIT, 4), dtype=np.uint8)
     dark, metal = _colour(rng, 0, 70), (*[int(rng.integers(90, 220))] * 3, 255)
     paint = _colour(rng, 0, 70) if rng.random() < 0.4 else _colour(rng, 0, 256)
@@ -140,7 +141,11 @@ def draw(rng: Generator) -> Picture:
     seen = _turned(canvas, rng)
     rows, columns = np.nonzero(seen[..., 3] > 20)
     cut = seen[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    return np.ascontiguousarray(cut[:, ::-1] if rng.random() < 0.5 else cut)
+    scale = length / max(cut.shape[:2])
+    small = cv2.resize(
+        cut[:, ::-1] if rng.random() < 0.5 else cut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
+    )
+    return np.asarray(cv2.GaussianBlur(small, (3, 3), SOFT), dtype=np.uint8)
 
 
 def _turned(canvas: Picture, rng: Generator) -> Picture:

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from ioc.errors import DatasetError, ModelError
-from vision.training_set import areas, overlaps, read_labels
+from vision.training_set import areas, ious, read_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -153,8 +153,7 @@ def match(labels: Floats, counted: Flags, found: Floats) -> tuple[Flags, Flags]:
     right, spared = np.zeros((steps, len(found)), dtype=bool), np.zeros((steps, len(found)), dtype=bool)
     if not len(labels) or not len(found):
         return right, spared
-    shared = overlaps(found, labels)
-    iou = shared / (areas(found)[:, None] + areas(labels)[None] - shared)
+    iou = ious(found, labels)
     free = np.ones((steps, len(labels)), dtype=bool)
     rows = np.arange(steps)
     # IoU computed from pixels may fall a rounding error below the threshold it should meet.

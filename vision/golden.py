@@ -18,6 +18,7 @@ from ioc.errors import ModelError
 from vision.boxes import Boxes, Image
 from vision.engine.detector import Detector
 from vision.manifest import MANIFEST, Golden, Seen, read_manifest, write_golden
+from vision.training_set import ious
 
 #: Overlap (IoU) from which a box is the expected one: engines differ by a few pixels.
 SAME: Final = 0.5
@@ -60,12 +61,14 @@ def choose(detector: Detector, folder: Path, names: Sequence[str]) -> tuple[Gold
         content = _read(folder / name)
         (found,) = detector.detect([_decode(content, folder / name)])
         # What may be two things is near the border between them, and another precision calls it the other.
-        sure = [row for row in found if row[4] >= SURE and not any(_is_the_other(row, other) for other in found)]
-        if not sure:
+        edges = found[:, :4].astype(np.float64)
+        unclear = ((found[:, None, 5] != found[None, :, 5]) & (ious(edges, edges) >= SAME)).any(axis=1)
+        sure = found[(found[:, 4] >= SURE) & ~unclear]
+        if not len(sure):
             raise ModelError(
                 f"{folder / name}: the network is sure of nothing on it, so it proves nothing; choose another"
             )
-        seen = tuple(_seen(row, detector.classes) for row in sure)
+        seen = tuple(Seen(detector.classes[int(row[5])], *(round(float(edge), 1) for edge in row[:4])) for row in sure)
         chosen.append(Golden(name, hashlib.sha256(content).hexdigest(), seen))
     golden = tuple(chosen)
     write_golden(folder, golden)
@@ -73,11 +76,10 @@ def choose(detector: Detector, folder: Path, names: Sequence[str]) -> tuple[Gold
 
 
 def _compare(golden: Golden, found: Boxes, classes: Sequence[str], folder: Path) -> None:
-    missing = [
-        seen
-        for seen in golden.seen
-        if not any(classes[int(row[5])] == seen.label and _overlap(row, seen) >= SAME for row in found)
-    ]
+    labels = np.array([classes[int(row[5])] for row in found], dtype=object)
+    wanted = np.array([(one.x1, one.y1, one.x2, one.y2) for one in golden.seen], dtype=np.float64).reshape(-1, 4)
+    same = ious(wanted, found[:, :4].astype(np.float64)) >= SAME
+    missing = [one for one, there in zip(golden.seen, same, strict=True) if one.label not in labels[there]]
     if missing:
         one = missing[0]
         raise ModelError(
@@ -88,23 +90,6 @@ def _compare(golden: Golden, found: Boxes, classes: Sequence[str], folder: Path)
         raise ModelError(
             f"{folder}: the network sees {len(found)} objects on {golden.picture}, expected {len(golden.seen)}"
         )
-
-
-def _seen(row: Boxes, classes: Sequence[str]) -> Seen:
-    return Seen(classes[int(row[5])], *(round(float(edge), 1) for edge in row[:4]))
-
-
-def _is_the_other(row: Boxes, other: Boxes) -> bool:
-    """Whether another box says that the thing in this one is of another class."""
-    return row[5] != other[5] and _overlap(row, Seen("", *(float(edge) for edge in other[:4]))) >= SAME
-
-
-def _overlap(row: Boxes, seen: Seen) -> float:
-    """Intersection over union."""
-    x1, y1, x2, y2 = (float(edge) for edge in row[:4])
-    shared = max(0.0, min(x2, seen.x2) - max(x1, seen.x1)) * max(0.0, min(y2, seen.y2) - max(y1, seen.y1))
-    both = (x2 - x1) * (y2 - y1) + (seen.x2 - seen.x1) * (seen.y2 - seen.y1) - shared
-    return shared / both if both > 0 else 0.0
 
 
 def _picture(folder: Path, golden: Golden) -> Image:

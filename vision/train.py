@@ -42,12 +42,9 @@ from vision.training_set import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from numpy.typing import NDArray
-
-    Picture = NDArray[np.uint8]
-    Teacher = Callable[[Picture], tuple[Labels, NDArray[np.float64]]]
+    from vision.bicycles import Boxes, Picture, Teacher
 
 TEACHER_SIZE = 960
 """Input of the teacher in pixels: half again the student's, so that it sees what the street labels miss."""
@@ -202,7 +199,7 @@ def make_teacher(weights: Path) -> Teacher:
     """Return a function from a BGR picture to the COCO model's boxes, classes and confidences."""
     model = load_ultralytics().YOLO(str(weights))
 
-    def teach(picture: Picture) -> tuple[Labels, NDArray[np.float64]]:
+    def teach(picture: Picture) -> tuple[Labels, Boxes]:
         found = model.predict(picture, imgsz=TEACHER_SIZE, conf=0.2, iou=0.6, verbose=False)[0]
         rows = found.boxes.data.cpu().numpy().astype(np.float64)
         return Labels(rows[:, :4], rows[:, 5].astype(np.int64)), rows[:, 4]

@@ -96,14 +96,18 @@ def areas(boxes: Boxes) -> Boxes:
     return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), dtype=np.float64)
 
 
+def ious(boxes: Boxes, others: Boxes) -> Boxes:
+    """Return how much boxes are the same, intersection over union, shape (len(boxes), len(others))."""
+    shared = overlaps(boxes, others)
+    return np.asarray(shared / (areas(boxes)[:, None] + areas(others)[None] - shared), dtype=np.float64)
+
+
 def _known(boxes: Boxes, labels: Boxes) -> NDArray[np.bool_]:
     """Tell which boxes repeat a label or lie inside one."""
     if not len(boxes) or not len(labels):
         return np.zeros(len(boxes), dtype=bool)
-    shared = overlaps(boxes, labels)
-    own = areas(boxes)[:, None]
-    iou = shared / (own + areas(labels)[None] - shared)
-    return np.asarray(((iou >= SAME_OBJECT) | (shared / own >= INSIDE)).any(axis=1))
+    inside = overlaps(boxes, labels) / areas(boxes)[:, None]
+    return np.asarray(((ious(boxes, labels) >= SAME_OBJECT) | (inside >= INSIDE)).any(axis=1))
 
 
 def complete(street: Labels, teacher: Labels, confidence: Boxes) -> Labels:

@@ -29,13 +29,18 @@ _STORE: Final = (
     "INSERT INTO reading (time, device, measure, value, quality, received)"
     " SELECT * FROM unnest(%b, %b, %b, %b, %b, %b) ON CONFLICT DO NOTHING"
 )
+#: Writers hold the marks of hours until their commit, in order, so that they cannot deadlock.
+_DIRTY: Final = "INSERT INTO rollup_dirty (bucket) SELECT hour FROM unnest(%b) AS hour"
+_AGAIN: Final = " ON CONFLICT (bucket) DO UPDATE SET bucket = excluded.bucket"
 #: The finished hours that readings change. The watermark is locked after the readings are written, so it may pass them before
 #: that; but the lock waits for who moves it and brings the row as it is then, and until the commit it stays. So no hour is passed
 #: whose mark is not written here.
 _HOURS: Final = (
-    "state AS (SELECT watermark FROM rollup_state FOR SHARE), dirty AS (INSERT INTO rollup_dirty (bucket)"
-    " SELECT hour FROM unnest(%b) AS hour, state WHERE hour < watermark ORDER BY hour"
-    " ON CONFLICT (bucket) DO UPDATE SET bucket = excluded.bucket), "
+    "state AS (SELECT watermark FROM rollup_state FOR SHARE), dirty AS ("
+    + _DIRTY
+    + ", state WHERE hour < watermark ORDER BY hour"
+    + _AGAIN
+    + "), "
 )
 #: Up to so many readings are stored faster by `store_at_once` than by COPY.
 AT_ONCE: Final = 32
@@ -111,11 +116,7 @@ def store_readings(
     ordered = sorted(newest, key=attrgetter("device", "measure"))
     connection.execute(_KEEP, _columns(ordered))
     if hours := [hour for hour in _hours(readings) if hour < watermark]:
-        connection.execute(
-            "INSERT INTO rollup_dirty (bucket) SELECT * FROM unnest(%s::timestamptz[])"
-            " ON CONFLICT (bucket) DO UPDATE SET bucket = excluded.bucket",
-            (hours,),
-        )
+        connection.execute(_DIRTY + _AGAIN, [times(hours)])
     return stored
 
 
@@ -158,7 +159,7 @@ def _columns(readings: Sequence[Reading]) -> list[Array]:
 
 
 def _hours(readings: Iterable[Reading]) -> list[datetime]:
-    """The hours they lie in, in order, so that writers cannot deadlock."""
+    """The hours they lie in, in order."""
     return sorted({one.time.replace(minute=0, second=0, microsecond=0) for one in readings})
 
 

@@ -38,7 +38,7 @@ class Teacher:
 @pytest.mark.parametrize("seed", range(12))
 def test_drawing_fills_its_edges(seed: int) -> None:
     """Whatever its measures, a drawing is a bicycle's shape on nothing, cut to its edges."""
-    drawing = draw(np.random.default_rng(seed))
+    drawing = draw(np.random.default_rng(seed), 400)
     height, width = drawing.shape[:2]
     assert 0.5 < width / height < 2.2
     seen = drawing[..., 3] > 20

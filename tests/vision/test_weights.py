@@ -13,7 +13,7 @@ from vision.bicycles import blend, draw
 from vision.engine.openvino import OpenVino
 from vision.evaluate import evaluate_folder
 from vision.manifest import OWN_WEIGHTS, load, read_manifest
-from vision.training_set import areas, overlaps
+from vision.training_set import ious
 
 MOST_BYTES = 12_000_000
 
@@ -61,17 +61,12 @@ def test_weights_know_bicycles(detector: OpenVino) -> None:
     assert ok
     ground, found = cv2.resize(frame, (1280, 720), interpolation=cv2.INTER_AREA), 0
     for seed in range(100, 120):
-        drawing = draw(np.random.default_rng(seed))
-        scale = 150 / max(drawing.shape[:2])
-        small = cv2.resize(drawing, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        picture = ground.copy()
-        blend(picture, small, (300, 500))
+        drawing, picture = draw(np.random.default_rng(seed), 150), ground.copy()
+        blend(picture, drawing, (300, 500))
         (boxes,) = detector.detect([picture])
-        height, width = small.shape[:2]
+        height, width = drawing.shape[:2]
         named = boxes[(boxes[:, 5] == detector.classes.index("bicycle")) & (boxes[:, 4] >= 0.25), :4]
-        place = np.array([[300, 500, 300 + width, 500 + height]], dtype=np.float64)
-        shared = overlaps(named.astype(np.float64), place)[:, 0]
-        found += bool((shared > 0.5 * (areas(named) + areas(place) - shared)).any())
+        found += bool((ious(named, np.array([[300, 500, 300 + width, 500 + height]])) >= 0.5).any())
     print(f"{found} of 20 bicycles")
     assert found >= 12
 
