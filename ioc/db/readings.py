@@ -29,18 +29,13 @@ _STORE: Final = (
     "INSERT INTO reading (time, device, measure, value, quality, received)"
     " SELECT * FROM unnest(%b, %b, %b, %b, %b, %b) ON CONFLICT DO NOTHING"
 )
-#: Writers hold the marks of hours until their commit, in order, so that they cannot deadlock.
-_DIRTY: Final = "INSERT INTO rollup_dirty (bucket) SELECT hour FROM unnest(%b) AS hour"
-_AGAIN: Final = " ON CONFLICT (bucket) DO UPDATE SET bucket = excluded.bucket"
-#: The finished hours that readings change. The watermark is locked after the readings are written, so it may pass them before
-#: that; but the lock waits for who moves it and brings the row as it is then, and until the commit it stays. So no hour is passed
-#: whose mark is not written here.
-_HOURS: Final = (
-    "state AS (SELECT watermark FROM rollup_state FOR SHARE), dirty AS ("
-    + _DIRTY
-    + ", state WHERE hour < watermark ORDER BY hour"
-    + _AGAIN
-    + "), "
+#: The finished hours that readings change. Where nobody has locked the watermark yet, it may have passed the readings; but the
+#: lock waits for who moves it and brings the row as it is then, and until the commit it stays. So no hour is passed whose mark is
+#: not written here. In order, so that writers cannot deadlock; and held, so that who takes a mark away sees its readings.
+_DIRTY: Final = (
+    "INSERT INTO rollup_dirty (bucket) SELECT hour FROM unnest(%b) AS hour"
+    " WHERE hour < (SELECT watermark FROM rollup_state FOR SHARE) ORDER BY hour"
+    " ON CONFLICT (bucket) DO UPDATE SET bucket = excluded.bucket"
 )
 #: Up to so many readings are stored faster by `store_at_once` than by COPY.
 AT_ONCE: Final = 32
@@ -116,7 +111,7 @@ def store_readings(
     ordered = sorted(newest, key=attrgetter("device", "measure"))
     connection.execute(_KEEP, _columns(ordered))
     if hours := [hour for hour in _hours(readings) if hour < watermark]:
-        connection.execute(_DIRTY + _AGAIN, [times(hours)])
+        connection.execute(_DIRTY, [times(hours)])
     return stored
 
 
@@ -141,9 +136,10 @@ def store_at_once(
     ordered = sorted(newest, key=attrgetter("device", "measure"))
     statement, values = beside
     hours = [] if on == "community" else [times(_hours(readings))]
-    query = f"WITH {'' if on == 'community' else _HOURS}beside AS ({statement}), kept AS ({_KEEP}) {_STORE}"
+    dirty = "" if on == "community" else f", dirty AS ({_DIRTY})"
+    query = f"WITH beside AS ({statement}), kept AS ({_KEEP}){dirty} {_STORE}"
     # Prepared: what differs from one time to the next is only how many there are.
-    cursor = connection.execute(query, [*hours, *values, *_columns(ordered), *_columns(readings)], prepare=True)
+    cursor = connection.execute(query, [*values, *_columns(ordered), *hours, *_columns(readings)], prepare=True)
     return cursor.rowcount
 
 
