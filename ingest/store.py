@@ -22,10 +22,10 @@ from ioc.db.devices import (
     Sight,
     announce,
     discover,
+    noting,
     register_unannounced,
     retire,
     states_of,
-    store_sights,
     store_states,
 )
 from ioc.db.events import store_events
@@ -107,8 +107,8 @@ def write(
     Raises:
         psycopg.Error: nothing is stored; the caller tells a bad row from a lost server.
     """
-    if not in_order and not sights and _is_small(batch, registry):
-        return _write_at_once(connection, on, batch, attempt)
+    if not in_order and _is_small(batch, registry):
+        return _write_at_once(connection, on, batch, sights, attempt)
     with connection.transaction():
         watermark = begin_writing(connection, on)
         if batch.replays:
@@ -134,7 +134,8 @@ def write(
         moved, replayed = settle_replays(connection, batch, entries)
         counted.update(moved)
         count(connection, counted, replayed)
-        store_sights(connection, sights)
+        if sights:
+            connection.execute(*noting(sights))
         commands = settle_answers(connection, batch.answers)
         offered = len(batch.readings) + len(batch.clock_off)
         outcome = Outcome(
@@ -160,13 +161,15 @@ def _is_small(batch: Batch, registry: Registry) -> bool:
     )
 
 
-def _write_at_once(connection: Connection, on: Edition, batch: Batch, attempt: Attempt) -> Outcome:
+def _write_at_once(
+    connection: Connection, on: Edition, batch: Batch, sights: Sequence[Sight], attempt: Attempt
+) -> Outcome:
     """Store a batch that is small."""
     newest = newest_of(batch.readings)
-    marking = attempt.begin()
+    beside = [attempt.begin(), *([noting(sights)] if sights else [])]
     # Its answer is what may be lost: then how many were there already is not known, and they are taken for new.
     attempt.outcome = Outcome(len(batch.readings), 0, newest, [], [], [], {})
-    stored = store_at_once(connection, on, batch.readings, newest, marking)
+    stored = store_at_once(connection, on, batch.readings, newest, beside)
     return attempt.outcome._replace(stored=stored, duplicates=len(batch.readings) - stored)
 
 

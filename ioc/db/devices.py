@@ -54,6 +54,10 @@ _DISCOVER: Final = sql.SQL(
     " OR device.dialect <> excluded.dialect OR excluded.firmware NOT IN ('', device.firmware)"
     " OR NOT device.attrs @> excluded.attrs RETURNING {}"
 ).format(_COLUMNS)
+_NOTE: Final = (
+    "UPDATE device SET last_seen = greatest(last_seen, sight.seen), clock_skew_s = coalesce(sight.ahead, clock_skew_s)"
+    " FROM unnest(%s::text[], %s::timestamptz[], %s::float8[]) AS sight (id, seen, ahead) WHERE device.id = sight.id"
+)
 _RETIRE: Final = sql.SQL(
     "UPDATE device SET status = 'retired' WHERE id = ANY(%s) AND status <> 'retired' RETURNING {}"
 ).format(_COLUMNS)
@@ -191,17 +195,10 @@ def changed_states(connection: Connection, since: datetime) -> list[Device]:
     return _devices(connection, _CHANGED, (since,))
 
 
-def store_sights(connection: Connection, sights: Sequence[Sight]) -> None:
-    """Note when devices were last heard of; never moves backwards."""
-    if sights:
-        ordered = sorted(sights)
-        connection.execute(
-            "UPDATE device SET last_seen = greatest(last_seen, sight.seen),"
-            " clock_skew_s = coalesce(sight.ahead, clock_skew_s)"
-            " FROM unnest(%s::text[], %s::timestamptz[], %s::float8[]) AS sight (id, seen, ahead)"
-            " WHERE device.id = sight.id",
-            ([one.device for one in ordered], [one.seen for one in ordered], [one.ahead_s for one in ordered]),
-        )
+def noting(sights: Sequence[Sight]) -> tuple[str, Sequence[Any]]:
+    """The statement that notes when devices were last heard of, and its values; never moves backwards."""
+    ordered = sorted(sights)
+    return _NOTE, ([one.device for one in ordered], [one.seen for one in ordered], [one.ahead_s for one in ordered])
 
 
 def recover_sights(connection: Connection) -> int:

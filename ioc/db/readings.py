@@ -110,8 +110,8 @@ def store_readings(
     # In order, so that writers cannot deadlock.
     ordered = sorted(newest, key=attrgetter("device", "measure"))
     connection.execute(_KEEP, _columns(ordered))
-    if hours := [hour for hour in _hours(readings) if hour < watermark]:
-        connection.execute(_DIRTY, [times(hours)])
+    if late := {reading.time for reading in readings if reading.time < watermark}:
+        connection.execute(_DIRTY, [times(_hours(late))])
     return stored
 
 
@@ -120,7 +120,7 @@ def store_at_once(
     on: Edition,
     readings: Sequence[Reading],
     newest: Sequence[Reading],
-    beside: tuple[str, Sequence[Any]],
+    beside: Sequence[tuple[str, Sequence[Any]]],
 ) -> int:
     """Store a few readings as `store_readings` does, in one round trip: the statement is the transaction.
 
@@ -131,13 +131,14 @@ def store_at_once(
         on: edition of TimescaleDB.
         readings: what to store, at least one; more than `AT_ONCE` are stored faster by the others.
         newest: the newest of the readings for each (device, measure).
-        beside: a statement that changes something else in the same transaction, and its values.
+        beside: statements that change something else in the same transaction, and their values.
     """
     ordered = sorted(newest, key=attrgetter("device", "measure"))
-    statement, values = beside
-    hours = [] if on == "community" else [times(_hours(readings))]
+    besides = "".join(f"beside{number} AS ({statement}), " for number, (statement, _) in enumerate(beside))
+    values = [value for _, values in beside for value in values]
+    hours = [] if on == "community" else [times(_hours(reading.time for reading in readings))]
     dirty = "" if on == "community" else f", dirty AS ({_DIRTY})"
-    query = f"WITH beside AS ({statement}), kept AS ({_KEEP}){dirty} {_STORE}"
+    query = f"WITH {besides}kept AS ({_KEEP}){dirty} {_STORE}"
     # Prepared: what differs from one time to the next is only how many there are.
     cursor = connection.execute(query, [*values, *_columns(ordered), *hours, *_columns(readings)], prepare=True)
     return cursor.rowcount
@@ -154,9 +155,9 @@ def _columns(readings: Sequence[Reading]) -> list[Array]:
     ]
 
 
-def _hours(readings: Iterable[Reading]) -> list[datetime]:
+def _hours(times: Iterable[datetime]) -> list[datetime]:
     """The hours they lie in, in order."""
-    return sorted({one.time.replace(minute=0, second=0, microsecond=0) for one in readings})
+    return sorted({time.replace(minute=0, second=0, microsecond=0) for time in times})
 
 
 def newest_of(readings: Iterable[Reading]) -> list[Reading]:

@@ -12,11 +12,11 @@ from ioc.db.devices import (
     all_devices,
     announce,
     device,
+    noting,
     recover_sights,
     register_unannounced,
     retire,
     state_history,
-    store_sights,
     store_states,
 )
 from ioc.db.pool import Connection
@@ -100,8 +100,8 @@ def test_state_history_begins_with_what_held(connection: Connection, topic: str)
 def test_sights_never_move_back(connection: Connection, topic: str) -> None:
     """`last_seen` moves forward only; a sighting that states no time leaves the skew; a crash is made good from `latest`."""
     register_unannounced(connection, [topic], "native")
-    store_sights(connection, [Sight(topic, NOW, 2.5)])
-    store_sights(connection, [Sight(topic, NOW - timedelta(seconds=9), None)])
+    connection.execute(*noting([Sight(topic, NOW, 2.5)]))
+    connection.execute(*noting([Sight(topic, NOW - timedelta(seconds=9), None)]))
     found = device(connection, topic)
     assert found is not None
     assert (found.last_seen, found.clock_skew_s) == (NOW, 2.5)

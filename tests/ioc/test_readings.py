@@ -51,7 +51,7 @@ def at_once(connection: Connection, *readings: Reading) -> int:
         " ON CONFLICT (client, mid) DO UPDATE SET digest = excluded.digest"
     )
     values = (readings[0].device, noted)
-    stored = store_at_once(connection, edition(connection), readings, newest_of(readings), (beside, values))
+    stored = store_at_once(connection, edition(connection), readings, newest_of(readings), [(beside, values)])
     query = "SELECT digest FROM delivery WHERE client = %s"
     assert connection.execute(query, values[:1]).fetchall() == [(noted,)]
     return stored
@@ -78,7 +78,7 @@ def test_store_at_once_all_or_nothing(connection: Connection, topic: str) -> Non
     one = make_reading(topic, 10, 1.0)
     nothing = ("INSERT INTO delivery (client, mid, digest) VALUES (%s, 0, NULL)", (topic,))
     with pytest.raises(psycopg.errors.NotNullViolation):
-        store_at_once(connection, edition(connection), [one], [one], nothing)
+        store_at_once(connection, edition(connection), [one], [one], [nothing])
     assert latest_of(connection, topic) == []
     assert store(connection, one) == 1
 
