@@ -145,6 +145,8 @@ class Cluster:
                     self._programs.program("initdb"),
                     *("--pgdata", str(self.data), "--username", "postgres", "--pwfile", str(password)),
                     *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--data-checksums"),
+                    # Keys are compared byte by byte, which is the order of C.UTF-8 too, and not by the system's strcoll.
+                    *("--lc-collate", "C"),
                     # The commit that meets the end of a segment waits until a new one is zeroed: 16 MB would be some 200 ms.
                     *("--wal-segsize", "4"),
                 ],
