@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ioc.catalog import FINDINGS, KINDS, own_period, period_of, speaks_of_events_alone
+from ioc.catalog import FINDINGS, KINDS, PICTURED, own_period, period_of, speaks_of_events_alone
 from ioc.model import (
     Alarm,
     AlarmsChanged,
@@ -38,7 +38,7 @@ _GROW: Final = 1024
 
 
 #: The columns of a device on the wire.
-COLUMNS: Final = ("id", "kind", "name", "lat", "lon", "ward", "parent", "footage", "period")
+COLUMNS: Final = ("id", "kind", "name", "lat", "lon", "ward", "parent", "footage", "period", "pictured")
 
 
 class Health(IntEnum):
@@ -343,7 +343,8 @@ def _row(device: Device) -> tuple[Any, ...]:
     lon = None if device.lon is None else round(device.lon, 6)
     footage = str(device.attrs.get("footage") or "")
     period = own_period(device.attrs)
-    return (device.id, device.kind, device.name, lat, lon, device.ward, device.parent, footage, period)
+    pictured = int(device.dialect in PICTURED)
+    return (device.id, device.kind, device.name, lat, lon, device.ward, device.parent, footage, period, pictured)
 
 
 def _incident_row(incident: Incident) -> tuple[Any, ...]:

@@ -813,6 +813,8 @@ FINDINGS: Final = tuple(row.key for row in MEASURES.values() if row.finding)
 
 #: Dialects whose devices publish what happens and no heartbeat, unless a device has a `period_s` of its own.
 EVENT_ONLY: Final = ("onvif",)
+#: Dialects that bring pictures of cameras; of a camera of another one none is missed until a first one has come.
+PICTURED: Final = ("native",)
 
 
 def _lost(key: str, priority: Priority, cause: str, vi: str, en: str) -> tuple[Rule, ...]:

@@ -20,8 +20,8 @@
     if (health === "maintenance") return "maintenance";
     if (health === "offline") return "offline";
     const newest = camera.newest(id, frame);
-    // One that speaks of events alone has lost no picture by sending none.
-    if (!newest) return health === "unknown" || health === "quiet" ? "unknown" : "silent";
+    // One whose dialect brings no pictures has lost none by sending none.
+    if (!newest) return health === "silent" || (city.pictured[at] && health !== "unknown") ? "silent" : "unknown";
     const age = IOC.ageOf(newest, period);
     if (age === "gone") return "silent";
     if (IOC.untrue(id)) return "fault";

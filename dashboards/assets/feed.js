@@ -73,10 +73,10 @@
 
   // --- the city --------------------------------------------------------------------------------------------------------
   const city = (IOC.city = {
-    epoch: "", id: [], kind: [], name: [], lat: [], lon: [], ward: [], parent: [], footage: [], period: [], health: [], value: [], time: [],
+    epoch: "", id: [], kind: [], name: [], lat: [], lon: [], ward: [], parent: [], footage: [], period: [], pictured: [], health: [], value: [], time: [],
     number: new Map(), alarms: new Map(), incidents: new Map(), scenes: new Map(), kpis: [], links: [], recent: 0, newest: 0, rejected: 0, simulated: 0,
   });
-  const COLUMNS = ["id", "kind", "name", "lat", "lon", "ward", "parent", "footage", "period"];
+  const COLUMNS = ["id", "kind", "name", "lat", "lon", "ward", "parent", "footage", "period", "pictured"];
   /** Seconds between signs of life of a healthy device, and between its readings of a measure: `period_of`, `pace_of` of the catalogue. */
   IOC.periodOf = (at) => city.period[at] || (IOC.words.kinds[city.kind[at]] ? IOC.words.kinds[city.kind[at]].period : 60);
   IOC.paceOf = (at, measure) => Math.max(city.period[at] || 0, IOC.words.measures[measure] ? IOC.words.measures[measure].period : 60);

@@ -257,6 +257,15 @@ def test_picture_that_grows_old_is_marked_and_then_taken_away(page: Page, make_c
     expect(page.locator(".stage-view .camera-live")).to_have_count(0)
 
 
+def test_camera_whose_dialect_brings_no_pictures_has_lost_none(page: Page, make_camera: Camera) -> None:
+    """Of one that speaks alone a picture is not missed; of one that sends them, and has not, it is."""
+    heard = {"last_seen": datetime.now(UTC), "attrs": '{"period_s": 600}'}
+    speaks, sends = make_camera(dialect="frigate", **heard), make_camera(**heard)
+    page.goto("/cameras")
+    expect(page.locator(f"a[data-camera='{speaks}']")).to_have_attribute("data-state", "unknown")
+    expect(page.locator(f"a[data-camera='{sends}']")).to_have_attribute("data-state", "silent")
+
+
 def test_filters_narrow_and_stand_in_the_address(page: Page, make_camera: Camera) -> None:
     """Without diacritics, by ward and by state; whoever is sent the address sees the same."""
     key = make_camera(name="Ngã tư Bình Thái", ward=OTHER_WARD, state="offline")
