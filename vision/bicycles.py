@@ -1,20 +1,21 @@
-"""Bicycles for the training set, drawn: no picture of the streets it is made of shows one, and the detector forgot them all.
+"""Bicycles for the training set: no picture of the streets it is made of shows one, and the detector forgot them all.
 
-A drawing counts only where the COCO teacher takes it for a bicycle. Pictures are (h, w, 3) uint8 BGR, drawings (h, w, 4)
-uint8 BGRA, boxes ``x1 y1 x2 y2`` in pixels.
+They are drawn, where one counts only if the COCO teacher takes it for a bicycle, and cut with their riders out of the pictures
+that are replayed, where it has seen them already. Pictures are (h, w, 3) uint8 BGR, cuttings (h, w, 4) uint8 BGRA whose colours
+are weighed by their opacity, boxes ``x1 y1 x2 y2`` in pixels.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
 
-from vision.training_set import BICYCLE, SAME_OBJECT, SURE, Labels, areas, ious, overlaps
+from vision.training_set import BICYCLE, PERSON, SAME_OBJECT, SURE, Labels, areas, ious, overlaps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.random import Generator
     from numpy.typing import NDArray
@@ -33,29 +34,55 @@ CLEAR = 0.1
 """Share of a labelled object that a bicycle may hide, and of a bicycle that may lie on others."""
 SOFT = 0.6
 """Pixels by which it is blurred, as a camera blurs what it sees."""
+SEEN = 0.5
+"""Share of those tried that are cut out, where there are some."""
+RIDDEN = 0.2
+"""Share of a bicycle that a person covers from which he is its rider."""
+AROUND = 0.08
+"""How much of what is around it is cut out with a bicycle, as a share of its longer edge; it fades outwards."""
+TINT = 0.12
+"""By how much each colour of what was cut out is changed, up or down."""
 _UNIT = 2
 """Pixels of the drawing's canvas for each of its units; wheels are some ninety units in radius."""
 _WIDTH, _HEIGHT = 440, 300
 
 
-def with_bicycles(picture: Picture, labels: Labels, teacher: Teacher, rng: Generator) -> tuple[Picture, Labels] | None:
-    """Put drawn bicycles into a picture.
+class Cutting(NamedTuple):
+    """Something to be put into a picture, and the labels of what it shows, in its own pixels."""
+
+    picture: Picture
+    labels: Labels
+
+
+def with_bicycles(
+    picture: Picture, labels: Labels, teacher: Teacher, rng: Generator, seen: Sequence[Cutting] = ()
+) -> tuple[Picture, Labels] | None:
+    """Put bicycles into a picture.
 
     Args:
         picture: Stays as it is.
         labels: What is labelled in it.
         teacher: Boxes, COCO ids and confidences of a picture.
         rng: Says where and which.
+        seen: Real ones (`cut_out`); the others are drawn.
 
     Returns:
-        A picture with those that the teacher takes for bicycles, and the labels with theirs; None when there is none.
+        A picture with the real ones, and those drawn that the teacher takes for bicycles, and the labels with theirs; None when
+        there is none.
     """
     height, width = picture.shape[:2]
-    put: list[tuple[Picture, tuple[int, int]]] = []
+    put: list[tuple[Cutting, tuple[int, int], bool]] = []
     boxes = np.zeros((0, 4))
     for _ in range(TRIED):
-        drawing = draw(rng, width * np.exp(rng.uniform(*np.log(LENGTHS))))
-        tall, wide = drawing.shape[:2]
+        length = width * np.exp(rng.uniform(*np.log(LENGTHS)))
+        is_real = bool(seen) and rng.random() < SEEN
+        if is_real:
+            cutting = _varied(seen[int(rng.integers(len(seen)))], rng, length)
+        else:
+            drawing = draw(rng, length)
+            whole = np.array([[0, 0, drawing.shape[1], drawing.shape[0]]], dtype=np.float64)
+            cutting = Cutting(drawing, Labels(whole, np.array([BICYCLE])))
+        tall, wide = cutting.picture.shape[:2]
         top, room = round(height * SKY), height - tall
         if room <= top or wide >= width:
             continue
@@ -65,23 +92,73 @@ def with_bicycles(picture: Picture, labels: Labels, teacher: Teacher, rng: Gener
         shared = overlaps(box, around)[0]
         if shared.sum() > CLEAR * areas(box)[0] or (shared > CLEAR * areas(around)).any():
             continue
-        put.append((drawing, (left, top)))
+        put.append((cutting, (left, top), is_real))
         boxes = np.concatenate([boxes, box])
     if not put:
         return None
     tried = picture.copy()
-    for drawing, place in put:
-        blend(tried, drawing, place)
+    for cutting, place, _ in put:
+        blend(tried, cutting.picture, place)
     found, confidence = teacher(tried)
     bicycles = found.boxes[(found.classes == BICYCLE) & (confidence >= SURE[BICYCLE])]
-    taken = np.flatnonzero((ious(boxes, bicycles) >= SAME_OBJECT).any(axis=1))
-    if not len(taken):
+    made, all_boxes, all_classes = picture.copy(), [labels.boxes], [labels.classes]
+    for cutting, place, is_real in put:
+        shown = cutting.labels.boxes + np.array([*place, *place])
+        if is_real or (ious(shown, bicycles) >= SAME_OBJECT).any():
+            blend(made, cutting.picture, place)
+            all_boxes.append(shown)
+            all_classes.append(cutting.labels.classes)
+    if len(all_boxes) == 1:
         return None
-    made = picture.copy()
-    for index in taken:
-        blend(made, *put[index])
-    classes = np.concatenate([labels.classes, np.full(len(taken), BICYCLE, dtype=np.int64)])
-    return made, Labels(np.concatenate([labels.boxes, boxes[taken]]), classes)
+    return made, Labels(np.concatenate(all_boxes), np.concatenate(all_classes))
+
+
+def cut_out(picture: Picture, found: Labels, confidence: Boxes) -> list[Cutting]:
+    """Cut the bicycles that are ridden out of a picture, each with its riders and a little of what is around them.
+
+    Args:
+        picture: Any.
+        found: What the teacher sees in it.
+        confidence: How sure it is of each, shape (n,).
+    """
+    sure = np.array([c >= SURE.get(int(k), 2.0) for k, c in zip(found.classes, confidence, strict=True)], dtype=bool)
+    bicycles = found.boxes[sure & (found.classes == BICYCLE)]
+    persons = found.boxes[sure & (found.classes == PERSON)]
+    height, width = picture.shape[:2]
+    cuttings = []
+    for bicycle in bicycles:
+        riders = persons[overlaps(bicycle[None], persons)[0] > RIDDEN * areas(bicycle[None])]
+        if not len(riders):
+            continue
+        shown = np.concatenate([bicycle[None], riders])
+        margin = AROUND * max(bicycle[2] - bicycle[0], bicycle[3] - bicycle[1])
+        left, top = np.maximum(0, shown[:, :2].min(axis=0) - margin).astype(int)
+        right, bottom = np.minimum((width, height), np.ceil(shown[:, 2:].max(axis=0) + margin)).astype(int)
+        opaque = np.zeros((bottom - top, right - left, 1), dtype=np.float32)
+        for x1, y1, x2, y2 in (shown - np.array([left, top, left, top])).round().astype(int):
+            opaque[max(0, y1) : y2, max(0, x1) : x2] = 1
+        fade = max(1.0, margin / 2)
+        opaque = cv2.GaussianBlur(opaque, (0, 0), fade)[..., None]
+        colours = picture[top:bottom, left:right] * opaque
+        cut = np.concatenate([colours, 255 * opaque], axis=2).round().astype(np.uint8)
+        classes = np.array([BICYCLE] + [PERSON] * len(riders), dtype=np.int64)
+        cuttings.append(Cutting(cut, Labels(shown - np.array([left, top, left, top]), classes)))
+    return cuttings
+
+
+def _varied(cutting: Cutting, rng: Generator, length: float) -> Cutting:
+    """A cutting whose bicycle is so long, mirrored or not, in other colours, as contrasty as it happens to be."""
+    picture, labels = cutting
+    bicycle = labels.boxes[0]
+    scale = length / max(bicycle[2] - bicycle[0], bicycle[3] - bicycle[1])
+    boxes = labels.boxes * scale
+    small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.float64)
+    small[..., :3] *= rng.uniform(1 - TINT, 1 + TINT, 3) * rng.uniform(0.7, 1.2)
+    small[..., :3] = np.minimum(small[..., :3], small[..., 3:])
+    if rng.random() < 0.5:
+        small = small[:, ::-1]
+        boxes = np.stack([small.shape[1] - boxes[:, 2], boxes[:, 1], small.shape[1] - boxes[:, 0], boxes[:, 3]], axis=1)
+    return Cutting(small.astype(np.uint8), Labels(boxes, labels.classes))
 
 
 def draw(rng: Generator, length: float) -> Picture:
@@ -166,7 +243,7 @@ def _turned(canvas: Picture, rng: Generator) -> Picture:
 
 
 def blend(picture: Picture, drawing: Picture, place: tuple[int, int]) -> None:
-    """Put a drawing at left and top, as bright as the street around it. Its colours are weighed by its opacity already."""
+    """Put a drawing or a cutting at left and top, as bright as the street around it."""
     left, top = place
     height, width = drawing.shape[:2]
     ground = picture[top : top + height, left : left + width]

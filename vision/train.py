@@ -1,7 +1,7 @@
 """Train the project's detector: ``python -m vision.train --data DIR --coco PT --out DIR``.
 
 `DIR` holds ``images/<camera>_<number>.jpg`` and ``labels/*.txt`` (YOLO: 0 motorbike with rider, 1 car, 2 bus, 3 truck).
-The steps are: split by time, complete the labels of the training part with the COCO teacher, draw bicycles into every third
+The steps are: split by time, complete the labels of the training part with the COCO teacher, put bicycles into every third
 frame, slice the 80-class COCO head to the project's six classes, so that nothing is re-initialised, and train. `--out` receives
 ``dataset/`` and ``run/weights/`` with a checkpoint per epoch; ``python -m vision.export`` then makes ``vision/weights/``. A
 training that was stopped goes on with ``--start OUT/run/weights/last.pt`` and the time that is left; ``vision/weights/`` has a
@@ -26,10 +26,11 @@ import cv2
 import numpy as np
 
 from ioc.errors import ModelError
-from vision.bicycles import with_bicycles
+from vision.bicycles import Cutting, cut_out, with_bicycles
 from vision.boxes import PADDING
 from vision.evaluate import read_picture
 from vision.training_set import (
+    BICYCLE,
     BUS,
     CLASSES,
     SIDE,
@@ -53,7 +54,7 @@ REPLAY_EVERY = 40
 """Of a replayed video every 40th frame is used; nearer ones are near-duplicates."""
 
 BICYCLES_EVERY = 3
-"""Every third training frame of the streets comes once more with bicycles drawn into it."""
+"""Every third training frame of the streets comes once more with bicycles put into it."""
 
 RISE = 40
 """Batches over which the learning rate rises to its peak."""
@@ -262,7 +263,16 @@ def prepare(data: Path, replay: Sequence[Path], teacher: Teacher, out: Path) -> 
     groups: dict[str, list[str]] = {}
     buses: list[str] = []
     bicycles: list[str] = []
-    drawn = 0
+    put_in = 0
+    seen: list[Cutting] = []
+    for name, picture in replayed(replay):
+        found, confidence = teacher(picture)
+        sure = confidence >= REPLAY_CONFIDENCE
+        wide = widened(picture)
+        where = put("train", name, wide, Labels(found.boxes[sure], found.classes[sure]))
+        cv2.imwrite(where, wide, [cv2.IMWRITE_JPEG_QUALITY, 95])
+        groups.setdefault("replay", []).append(where)
+        seen += cut_out(picture, found, confidence)
     added = np.zeros(80, dtype=np.int64)
     for index, name in enumerate(train):
         stem = Path(name).stem
@@ -275,18 +285,11 @@ def prepare(data: Path, replay: Sequence[Path], teacher: Teacher, out: Path) -> 
         groups.setdefault(stem.rsplit("_", 1)[0], []).append(where)
         if BUS in street.classes:
             buses.append(where)
-        if index % BICYCLES_EVERY == 0 and (made := with_bicycles(picture, labels, teacher, rng)) is not None:
+        if index % BICYCLES_EVERY == 0 and (made := with_bicycles(picture, labels, teacher, rng, seen)) is not None:
             where = put("train", f"{stem}_bicycles", *made)
             cv2.imwrite(where, made[0], [cv2.IMWRITE_JPEG_QUALITY, 95])
             bicycles.append(where)
-            drawn += len(made[1].classes) - len(labels.classes)
-    for name, picture in replayed(replay):
-        found, confidence = teacher(picture)
-        sure = confidence >= REPLAY_CONFIDENCE
-        wide = widened(picture)
-        where = put("train", name, wide, Labels(found.boxes[sure], found.classes[sure]))
-        cv2.imwrite(where, wide, [cv2.IMWRITE_JPEG_QUALITY, 95])
-        groups.setdefault("replay", []).append(where)
+            put_in += int((made[1].classes == BICYCLE).sum() - (labels.classes == BICYCLE).sum())
     for name in held:
         stem = Path(name).stem
         picture = read_picture(data / "images" / name)
@@ -302,7 +305,7 @@ def prepare(data: Path, replay: Sequence[Path], teacher: Teacher, out: Path) -> 
     config.write_text(f"path: {out.resolve()}\ntrain: train.txt\nval: images/val\nnames:\n{listing}")
     taught = {name: int(added[k]) for name, k in CLASSES.items()}
     print(f"{len(listed)} training pictures listed, {len(held)} held for validation")
-    print(f"the teacher added {taught}; {drawn} bicycles were drawn")
+    print(f"the teacher added {taught}; {put_in} bicycles were put in, {len(seen)} of the replay among those tried")
     return config
 
 

@@ -1,11 +1,11 @@
-"""Drawn bicycles in training pictures: where they are put, and which of them count."""
+"""Bicycles in training pictures: where they are put, which of those drawn count, and how real ones are cut out."""
 
 import cv2
 import numpy as np
 import pytest
 
-from vision.bicycles import CLEAR, SKY, draw, with_bicycles
-from vision.training_set import BICYCLE, CAR, Labels, areas, overlaps
+from vision.bicycles import CLEAR, SKY, Cutting, cut_out, draw, with_bicycles
+from vision.training_set import BICYCLE, CAR, PERSON, Labels, areas, overlaps
 
 CAR_LABELLED = Labels(np.array([[400.0, 200.0, 1000.0, 680.0]]), np.array([CAR]))
 
@@ -93,3 +93,63 @@ def test_no_room() -> None:
     """A street full of labels has no place for one."""
     full = Labels(np.array([[0.0, 0.0, 1280.0, 720.0]]), np.array([CAR]))
     assert with_bicycles(street(), full, Teacher(taken=5), np.random.default_rng(1)) is None
+
+
+RIDDEN = Labels(np.array([[300.0, 250, 340, 350], [280, 150, 360, 320]]), np.array([BICYCLE, PERSON]))
+PARKED = Labels(np.array([[500.0, 250, 600, 320]]), np.array([BICYCLE]))
+SURE_OF_BOTH = np.array([0.9, 0.9])
+
+
+def rider() -> Cutting:
+    """One in a street of his own, the bicycle red, he himself green."""
+    picture = street()
+    for colour, box in zip([(60, 200, 60), (60, 60, 200)], RIDDEN.boxes[::-1].astype(int), strict=True):
+        picture[box[1] : box[3], box[0] : box[2]] = colour
+    (cutting,) = cut_out(picture, RIDDEN, SURE_OF_BOTH)
+    return cutting
+
+
+def test_cut_out_with_its_rider() -> None:
+    """What is labelled is opaque and as it was, what is around it fades; the labels are of the cutting."""
+    cutting = rider()
+    assert cutting.labels.classes.tolist() == [BICYCLE, PERSON]
+    moved = cutting.labels.boxes - RIDDEN.boxes
+    assert np.ptp(moved[:, ::2]) == np.ptp(moved[:, 1::2]) == 0
+    left, top, right, bottom = cutting.labels.boxes[0].astype(int)
+    assert cutting.picture[(top + bottom) // 2, (left + right) // 2].tolist() == [60, 60, 200, 255]
+    edges = np.concatenate([cutting.picture[0, :, 3], cutting.picture[:, 0, 3], cutting.picture[-1, :, 3]])
+    assert edges.max() < 40
+    assert (cutting.picture[..., :3] <= np.maximum(cutting.picture[..., 3:], 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("found", "sure"),
+    [
+        (PARKED, [0.9]),
+        (RIDDEN, [0.39, 0.9]),
+        (Labels(RIDDEN.boxes[:1], RIDDEN.classes[:1]), [0.9]),
+        (RIDDEN, [0.9, 0.2]),
+    ],
+)
+def test_not_cut_out(found: Labels, sure: list[float]) -> None:
+    """One that nobody rides, or of which the teacher is not sure, or not of its rider, is left where it is."""
+    assert cut_out(street(), found, np.array(sure)) == []
+
+
+def test_real_ones_count_whatever_the_teacher_says() -> None:
+    """It has seen them where they were; each keeps its rider, on it as before, mirrored or not."""
+    put = 0
+    for seed in range(6):
+        made = with_bicycles(street(), CAR_LABELLED, Teacher(taken=0), np.random.default_rng(seed), [rider()])
+        if made is None:  # none but drawn ones were tried
+            continue
+        picture, labels = made
+        classes = labels.classes[1:]
+        assert classes.tolist() == [BICYCLE, PERSON] * (len(classes) // 2)
+        for bicycle, person in zip(labels.boxes[1::2], labels.boxes[2::2], strict=True):
+            x, y = ((bicycle[:2] + bicycle[2:]) / 2).astype(int)
+            assert picture[y, x, 2] > 1.5 * picture[y, x, 1]
+            x, y = int((person[0] + person[2]) / 2), int(person[1] + 0.2 * (person[3] - person[1]))
+            assert picture[y, x, 1] > 1.5 * picture[y, x, 2]
+            put += 1
+    assert put
