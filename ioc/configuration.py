@@ -78,8 +78,6 @@ def show(console: Console) -> None:
 def _located(line: str, path: Path, values: dict[str, Any]) -> str:
     """A fault's line with its place in front."""
     key = line.split(":", 1)[0]
-    if not re.fullmatch(r"[a-z][\w.-]*", key) or (
-        key.split(".", 1)[0] not in values and PREFIX + key.upper() not in os.environ
-    ):
+    if key.split(".", 1)[0] not in values and PREFIX + key.upper() not in os.environ:
         return line
     return f"{place(key, path, values)}: {line}"

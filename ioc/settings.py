@@ -8,21 +8,58 @@ No configuration at all is valid.
 from __future__ import annotations
 
 import base64
+import ipaddress
 import json
 import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableError
 
 from ioc.errors import SettingsError
+from ioc.topics import DEVICE_ID
 
 PREFIX = "IOC_"
+#: Schemes of the URLs that are captured from.
+_SOURCES: Final = ("rtsp", "rtsps", "http", "https")
+
+
+def _camera(value: str) -> str:
+    """Said at the start: the id is a level of MQTT topics."""
+    if not DEVICE_ID.fullmatch(value):
+        raise ValueError(f"expected the id of a camera, {DEVICE_ID.pattern}")
+    return value
+
+
+def _source(value: str) -> str:
+    """A path, which is looked at when it is opened, or the URL of a camera. An empty path would be the working folder."""
+    if not value.strip() or ("://" in value and not _is_url(value, _SOURCES)):
+        raise ValueError(f"expected a file, a folder of .jpg files, or a URL with a host: {', '.join(_SOURCES)}")
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError as error:
+        raise ValueError(f"expected a network such as 10.0.0.0/8: {error}") from error
+    return value
+
+
+def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
+    """Whether it has one of these schemes, a host and, if any, a port that there is."""
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname or ""
+        return parts.scheme in schemes and bool(re.fullmatch(r"\S+", host)) and parts.port != 0 and value.isprintable()
+    except ValueError:
+        return False
 
 
 class Settings(BaseSettings):
@@ -70,7 +107,7 @@ class Settings(BaseSettings):
         " while commits take less than half of the time, except with RabbitMQ.",
     )
     ingest_inflight: int = Field(
-        20_000, ge=20, le=65_535, description="QoS 1 messages the broker may hand out unacknowledged (receive maximum)."
+        20_000, ge=20, le=30_000, description="QoS 1 messages the broker may hand out unacknowledged (receive maximum)."
     )
     ingest_processes: int = Field(
         1, ge=1, le=32, description="Ingest processes on this machine; more than one share the messages."
@@ -118,7 +155,9 @@ class Settings(BaseSettings):
         description="Detector runtime; auto = ultralytics where a GPU and torch are, else OpenVINO. triton = vision_triton_url.",
     )
     vision_triton_url: str = Field(
-        "", description="Triton server, or another of KServe's protocol v2, such as http://gpu.example:8000."
+        "",
+        validate_default=True,
+        description="Triton server, or another of KServe's protocol v2, such as http://gpu.example:8000.",
     )
     vision_triton_model: str = Field("", description="Name of the model there; empty = the name in the manifest.")
     vision_triton_timeout_s: float = Field(
@@ -134,17 +173,20 @@ class Settings(BaseSettings):
         1000, ge=50, description="A frame that has waited longer since it reached Redis is dropped and counted."
     )
     vision_threads: int = Field(0, ge=0, description="CPU threads of the detector; 0 = leave one core to the others.")
-    vision_group: str = Field("vision", description="Vision workers of one name share the cameras among them.")
+    vision_group: str = Field(
+        "vision", min_length=1, description="Vision workers of one name share the cameras among them."
+    )
     vision_max_fps: float = Field(
         2.0,
-        gt=0,
+        ge=0.2,
+        allow_inf_nan=False,
         description="Frames a second per camera that are looked at on a CPU, where no budget of its own was given on its page;"
         " the rest are counted as skipped.",
     )
-    capture_sources: dict[str, str] = Field(
+    capture_sources: dict[Annotated[str, AfterValidator(_camera)], Annotated[str, AfterValidator(_source)]] = Field(
         default_factory=dict, description="camera id → rtsp://, http(s):// snapshot URL, or file path to capture from."
     )
-    capture_allow: list[str] = Field(
+    capture_allow: list[Annotated[str, AfterValidator(_network)]] = Field(
         default_factory=lambda: ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"],
         description="Networks (CIDR) a camera URL may point to; loopback only if named here.",
     )
@@ -191,6 +233,17 @@ class Settings(BaseSettings):
         if info.data.get("broker") == "rabbitmq" and value != expected:
             raise ValueError(
                 f"expected {expected!r} with broker rabbitmq, which has no shared subscriptions and holds what waits by itself"
+            )
+        return value
+
+    @field_validator("vision_triton_url")
+    @classmethod
+    def _a_server(cls, value: str, info: ValidationInfo) -> str:
+        """Without a scheme, gpu:8000 would be read as a server that never answers."""
+        wanted = value or info.data.get("vision_engine") == "triton"
+        if wanted and not _is_url(value, ("http", "https")):
+            raise ValueError(
+                "expected the URL of a server, such as http://gpu.example:8000; vision_engine triton needs one"
             )
         return value
 
@@ -317,7 +370,8 @@ def explain(error: ValidationError) -> str:
     """One line per fault: key, what was got, what was expected."""
     lines = []
     for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"])
+        # Pydantic marks a fault of a table's key so; the key itself is named before it.
+        key = ".".join(str(part) for part in fault["loc"] if part != "[key]")
         expected = (
             "no such setting; `ioc config show` lists them" if fault["type"] == "extra_forbidden" else fault["msg"]
         )

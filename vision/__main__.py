@@ -191,6 +191,7 @@ def evaluate(
         labels,
         {number: detector.classes[number] for number in sorted(set(mapped.values()))} if mapped else detector.classes,
         mapped or None,
+        label_classes=len(label_names) or None,
         confidence=settings.vision_confidence,
     )
     typer.echo(report.table())

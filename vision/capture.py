@@ -14,6 +14,8 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Final, cast
 
+from prometheus_client import Counter
+
 from ioc.errors import LiveError, SourceError
 from ioc.live import Live
 from ioc.mqtt import Contact
@@ -33,6 +35,9 @@ _STILLS: Final = (".jpg", ".jpeg")
 _WINDOW_S: Final = 10.0
 #: How often the pages are told of reconnections.
 _TELL_S: Final = 2.0
+
+#: The sources are those of the settings, so the cameras are few enough to be labels.
+RECONNECTS: Final = Counter("ioc_capture_reconnects_total", "Further attempts at a source.", ["camera"])
 
 Frames = AsyncIterator[tuple[int, bytes]]
 
@@ -62,7 +67,8 @@ class Camera:
                     async for time_ms, jpeg in frames:
                         self._took(time_ms, jpeg)
                         pauses = backoff(FIRST_PAUSE_S, MOST_PAUSE_S)
-            except SourceError as error:
+            except (SourceError, OSError) as error:
+                # OSError: a path that cannot be one, or this machine has no more of something. Other sources go on.
                 self._log.lost(error)
                 self.online = False
                 if str(error) != self._why:
@@ -70,6 +76,7 @@ class Camera:
                     self.voice.say("offline", self._why)
             await asyncio.sleep(next(pauses))
             self.reconnects += 1
+            RECONNECTS.labels(self.camera).inc()
 
     def _took(self, time_ms: int, jpeg: bytes) -> None:
         if self.voice.frame(time_ms, jpeg):

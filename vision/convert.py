@@ -6,7 +6,7 @@
     engine         TensorRT in half precision for this machine's NVIDIA GPU, any batch up to a most. Needs tensorrt and onnx too
 
 All but `engine` become a new folder of weights with a manifest, tried on the golden pictures of the old one; an engine goes
-where the worker looks for it (`vision.engine.ultralytics.engine_file`).
+where the worker looks for it, with its SHA-256 (`vision.engine.ultralytics.keep_engine`).
 """
 
 from __future__ import annotations
@@ -78,11 +78,20 @@ def convert(
         model, manifest = load(weights, (".pt",)), read_manifest(weights)
     if kind == "engine":
         return _engine(model, settings)
-    if out is None or (out.exists() and any(out.iterdir())):
+    try:
+        empty = out is not None and not any(out.iterdir())
+    except FileNotFoundError:
+        empty = True
+    except OSError:
+        empty = False
+    if out is None or not empty:
         raise DatasetError(f"--out {out}: expected a new or empty folder")
     chosen = _calibration(frames) if kind == "openvino-int8" else []
     network = _network(model)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f"--out {out} cannot be made: {error.strerror}") from error
     path = out / f"{manifest.name}_{kind.removeprefix('openvino-').replace('openvino', 'fp16')}"
     if kind == "onnx":
         path = path.with_suffix(".onnx")
@@ -205,7 +214,7 @@ def _plain(golden: Golden) -> dict[str, Any]:
 
 def _engine(model: Model, settings: Settings) -> Path:
     """Build a TensorRT engine with ultralytics. It fits this GPU and this TensorRT alone."""
-    from vision.engine.ultralytics import engine_file
+    from vision.engine.ultralytics import keep_engine
     from vision.train import load_ultralytics
 
     ultralytics = load_ultralytics()
@@ -215,8 +224,6 @@ def _engine(model: Model, settings: Settings) -> Path:
         raise ModelError(
             "engine: no NVIDIA GPU that torch can use is here, and an engine is built on the machine it is for"
         )
-    target = engine_file(settings.home, model)
-    target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ioc-weights-") as folder:
         path = Path(folder) / "weights.pt"
         path.write_bytes(model.content[".pt"])
@@ -231,7 +238,4 @@ def _engine(model: Model, settings: Settings) -> Path:
             )
         except (RuntimeError, OSError, AttributeError, ImportError, TypeError, ValueError) as error:
             raise ModelError(f"TensorRT cannot build an engine of {model.name}: {error}") from error
-        beside = target.with_suffix(".new")
-        shutil.copyfile(built, beside)
-        beside.replace(target)
-    return target
+        return keep_engine(settings.home, model, Path(built).read_bytes())

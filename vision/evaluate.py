@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 import cv2
 import msgspec
 import numpy as np
+import simplejpeg
 
 from ioc.errors import DatasetError, ModelError
+from vision.picture import MOST_PIXELS, decode_jpeg
 from vision.training_set import areas, ious, read_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -225,6 +227,7 @@ def evaluate_folder(
     class_names: Sequence[str] | Mapping[int, str],
     class_map: Mapping[int, int] | None = None,
     *,
+    label_classes: int | None = None,
     confidence: float = 0.25,
 ) -> Report:
     """Run a detector over a folder of pictures and score it against YOLO label files of the same stems.
@@ -237,19 +240,26 @@ def evaluate_folder(
         class_names: Names by the detector's class numbers; classes without labels show as unknown.
         class_map: Class number in the label files to the detector's; without it they are the same. Labels of classes
             that it leaves out are not used.
+        label_classes: How many classes the label files number, from 0; with a `class_map` and without this, any number.
         confidence: Where recall and precision are read.
 
     Returns:
         The report; print `Report.table()`.
 
     Raises:
-        DatasetError: There are no pictures, or one cannot be read.
+        DatasetError: There are no pictures, none has a label file, or a picture or a label file cannot be read.
         ModelError: The detector answered with arrays of another shape.
     """
     names = dict(class_names) if isinstance(class_names, Mapping) else dict(enumerate(class_names))
     paths = sorted(path for path in images.glob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise DatasetError(f"{images} holds no {', '.join(SUFFIXES)} files; give the folder of the pictures")
+    if not any((labels / f"{path.stem}.txt").exists() for path in paths):
+        raise DatasetError(
+            f"{labels} has a label file for none of the {len(paths)} pictures in {images}, expected {paths[0].stem}.txt for"
+            f" {paths[0].name} and so on"
+        )
+    known_classes: Container[int] | None = range(label_classes) if label_classes else None if class_map else names
     samples: list[Sample] = []
     for start in range(0, len(paths), BATCH):
         chosen = paths[start : start + BATCH]
@@ -262,7 +272,7 @@ def evaluate_folder(
             if found.ndim != 2 or found.shape[1] != 6:
                 raise ModelError(f"the detector answered shape {found.shape} for {path.name}, expected (n, 6)")
             height, width = picture.shape[:2]
-            known = read_labels(labels / f"{path.stem}.txt", width, height)
+            known = read_labels(labels / f"{path.stem}.txt", width, height, known_classes)
             renamed = np.array([(class_map or {}).get(int(c), -1 if class_map else int(c)) for c in known.classes])
             samples.append(Sample(known.boxes, renamed.astype(np.int64), found))
     return score(samples, names, confidence=confidence)
@@ -272,15 +282,29 @@ def read_picture(path: Path) -> Picture:
     """Read a picture as uint8 BGR (height, width, 3).
 
     Raises:
-        DatasetError: OpenCV cannot read it.
+        DatasetError: It is not a picture that OpenCV reads, is cut short or damaged, or has more than `MOST_PIXELS`.
     """
     if not path.is_file():
         raise DatasetError(f"{path} is not a file")
     try:
-        picture = cv2.imread(str(path))
-    except cv2.error as error:
-        # One that claims to have more pixels than OpenCV takes.
+        content = path.read_bytes()
+        if content.startswith(b"\xff\xd8"):
+            _refuse_large(path, *simplejpeg.decode_jpeg_header(content)[:2])
+            # OpenCV makes the lost half of a JPEG grey; the worker's decoder, here at an eighth, refuses it. The pixels are
+            # OpenCV's all the same, for it turns a photograph as its EXIF says, and as whoever labelled it saw it.
+            decode_jpeg(content, (1, 1))
+        elif content.startswith(b"\x89PNG"):
+            _refuse_large(path, int.from_bytes(content[20:24]), int.from_bytes(content[16:20]))
+        picture = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR)
+    except (OSError, ValueError, cv2.error) as error:
         raise DatasetError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if picture is None:
         raise DatasetError(f"{path} is not a picture that OpenCV reads; replace or remove it")
+    # Other formats tell their size only here; OpenCV itself takes 2^30 pixels at most.
+    _refuse_large(path, *picture.shape[:2])
     return np.asarray(picture, dtype=np.uint8)
+
+
+def _refuse_large(path: Path, height: int, width: int) -> None:
+    if height * width > MOST_PIXELS:
+        raise DatasetError(f"{path} has {width}x{height} pixels, expected at most {MOST_PIXELS}")

@@ -95,7 +95,7 @@ def read_names(path: Path) -> tuple[str, ...]:
         if path.suffix == ".txt":
             return tuple(line.strip() for line in text.splitlines() if line.strip())
         declared = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from error
     if not isinstance(declared, dict) or not declared.get("names"):
         raise ModelError(f"{path} has no `names`")
@@ -141,7 +141,11 @@ def _exported(weights: Path, names: Sequence[str]) -> Model:
         names = read_names(said)
     if not names:
         raise ModelError(f"{path} does not name its classes: give the data.yaml of its training set with --data")
-    shape = network.input(0).get_partial_shape()
+    shapes = [given.get_partial_shape() for given in network.inputs]
+    if len(shapes) != 1 or shapes[0].rank.is_dynamic or len(shapes[0]) != 4:
+        takes = ", ".join(map(str, shapes)) or "nothing"
+        raise ModelError(f"{path} takes {takes}, expected one input of four dimensions: pictures")
+    (shape,) = shapes
     edges = shape[2], shape[3]
     if network.input(0).get_element_type() == openvino.Type.u8:
         edges = shape[1], shape[2]
@@ -158,7 +162,10 @@ def _exported(weights: Path, names: Sequence[str]) -> Model:
 def _in_order(names: Any, where: str) -> tuple[str, ...]:
     """Names as a list, or as a mapping from their numbers."""
     if isinstance(names, Mapping):
-        numbers = sorted(int(number) for number in names)
+        try:
+            numbers = sorted(int(number) for number in names)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ModelError(f"{where} numbers its classes {', '.join(map(str, names))}, expected 0, 1, 2 …") from error
         if numbers != list(range(len(numbers))):
             raise ModelError(f"{where} numbers its classes {numbers}, expected 0 to {len(numbers) - 1}")
         names = [names[number] for number in sorted(names, key=int)]

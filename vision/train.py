@@ -228,7 +228,7 @@ def replayed(sources: Sequence[Path]) -> Iterator[tuple[str, Picture]]:
 def street_labels(path: Path, picture: Picture) -> Labels:
     """Read one street label file with its classes as COCO ids."""
     height, width = picture.shape[:2]
-    labels = read_labels(path, width, height)
+    labels = read_labels(path, width, height, STREET_TO_COCO)
     return Labels(labels.boxes, np.array([STREET_TO_COCO[int(c)] for c in labels.classes], dtype=np.int64))
 
 

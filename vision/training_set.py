@@ -7,6 +7,7 @@ Boxes are float arrays of shape (n, 4), ``x1 y1 x2 y2`` in pixels; a labelled se
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ import numpy as np
 from ioc.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -41,6 +42,9 @@ INSIDE = 0.5
 """Share of a teacher's box covered by a label from which the label is taken to contain it (a rider on a motorbike)."""
 SURE = {PERSON: 0.4, BICYCLE: 0.4, CAR: 0.5, MOTORBIKE: 0.5, BUS: 0.6, TRUCK: 0.6}
 """Confidence a teacher's box needs; vehicles need more, as a wrong one contradicts a person's labelling."""
+
+_ROUNDED = 1e-3
+"""How far shares in label files may lie outside 0…1: some are written with three digits."""
 
 
 class Labels(msgspec.Struct, frozen=True):
@@ -154,18 +158,51 @@ def with_riders(motorbike: Boxes, persons: Boxes) -> Boxes:
     return np.concatenate([together[:, :2].min(axis=0), together[:, 2:].max(axis=0)])
 
 
-def read_labels(path: Path, width: int, height: int) -> Labels:
-    """Read a YOLO label file (``class x y w h`` as shares of the picture) as pixels; no file means nothing there."""
-    if not path.is_file():
-        return Labels(np.zeros((0, 4)), np.zeros(0, dtype=np.int64))
+def read_labels(path: Path, width: int, height: int, classes: Container[int] | None = None) -> Labels:
+    """Read a YOLO label file as pixels; no file means nothing there.
+
+    Args:
+        path: Lines of ``class x y w h``, centre and size as shares of the picture, and perhaps a confidence, which is not used.
+        width: Of the picture, in pixels.
+        height: Of the picture, in pixels.
+        classes: The class numbers that there are; None where that is not known.
+
+    Raises:
+        DatasetError: It cannot be read, or a line is none of these: a polygon, pixels, a class that there is not.
+    """
     try:
-        rows = np.array([line.split()[:5] for line in path.read_text().splitlines() if line.strip()], dtype=np.float64)
-        rows = rows.reshape(-1, 5)
-    except ValueError as error:
-        raise DatasetError(f"{path} is not a YOLO label file, lines of `class x y w h`: {error}") from error
+        lines = path.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        lines = []
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} cannot be read as a YOLO label file: {error}") from error
+    found = [_label(line, f"{path}, line {n}", classes) for n, line in enumerate(lines, 1) if line.strip()]
+    rows = np.array(found, dtype=np.float64).reshape(-1, 5)
     centre, half = rows[:, 1:3], rows[:, 3:5] / 2
     scale = np.array([width, height, width, height])
     return Labels(np.concatenate([centre - half, centre + half], axis=1) * scale, rows[:, 0].astype(np.int64))
+
+
+def _label(line: str, where: str, classes: Container[int] | None) -> list[float]:
+    """Class, centre and size of one line of a label file."""
+    words = line.split()
+    try:
+        row = [float(word) for word in words]
+    except ValueError:
+        row = []
+    if len(row) not in (5, 6) or not all(map(math.isfinite, row)):
+        raise DatasetError(
+            f"{where}: got {line[:80]!r}, expected five numbers, `class x y w h`, and perhaps a confidence"
+        )
+    kind, *centre, width, height = row[:5]
+    if not kind.is_integer() or kind < 0 or (classes is not None and int(kind) not in classes):
+        raise DatasetError(f"{where}: got class {words[0]}, expected the number of a class that there is")
+    shares = [*centre, *row[5:]]
+    if not all(-_ROUNDED <= x <= 1 + _ROUNDED for x in shares) or not all(
+        0 < x <= 1 + _ROUNDED for x in (width, height)
+    ):
+        raise DatasetError(f"{where}: got {line[:80]!r}, expected shares of the picture, 0 to 1, and a size above 0")
+    return row[:5]
 
 
 def write_labels(path: Path, labels: Labels, width: int, height: int) -> None:

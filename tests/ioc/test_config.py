@@ -128,6 +128,49 @@ def test_camera_password_is_in_no_error(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert Settings.load().capture_sources == {"gate": "rtsp://admin:s3cret@10.0.0.7/live"}
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            'capture_sources = { "bad id/+#" = "a.mp4" }',
+            r"line 1: capture_sources.bad id/\+#: got 'bad id/\+#'; .*id of a camera",
+        ),
+        ('capture_sources = { "-gate" = "a.mp4" }', "line 1: capture_sources.-gate: got '-gate'; .*id of a camera"),
+        (
+            '[capture_sources]\na = "a.mp4"\nb = "ftp://u:hidden@h/x"',
+            r"line 3: capture_sources.b: got 'ftp://u:\*\*\*@h/x'; .*rtsp",
+        ),
+        ('capture_sources = { a = "" }', "line 1: capture_sources.a: got ''; .*a file"),
+        ('capture_sources = { a = "rtsp:///live" }', "line 1: capture_sources.a: .*with a host"),
+        ('capture_sources = { a = "http://[::1/live" }', "line 1: capture_sources.a: .*with a host"),
+        ('capture_allow = ["10.0.0.0/8", "nonsense"]', "line 1: capture_allow.1: got 'nonsense'; .*10.0.0.0/8"),
+        ('vision_group = ""', "line 1: vision_group: got ''; .*at least 1 character"),
+        ("vision_max_fps = inf", "line 1: vision_max_fps: got inf; .*finite"),
+        ("vision_max_fps = 1e-9", "line 1: vision_max_fps: got 1e-09; .*greater than or equal to 0.2"),
+        ('vision_engine = "triton"', "vision_triton_url: got ''; .*http://gpu.example:8000"),
+        ('vision_triton_url = "gpu:8000"', "line 1: vision_triton_url: got 'gpu:8000'; .*http://gpu.example:8000"),
+        ('vision_triton_url = "http://[::1"', "line 1: vision_triton_url: .*http://gpu.example:8000"),
+        ('vision_triton_url = "http://a b"', "line 1: vision_triton_url: .*http://gpu.example:8000"),
+        ('vision_triton_url = "http://gpu:99999"', "line 1: vision_triton_url: .*http://gpu.example:8000"),
+    ],
+)
+def test_what_could_only_fail_later_is_refused_at_once(toml: Path, text: str, said: str) -> None:
+    """A camera, a network or a server that there cannot be."""
+    toml.write_text(f"{text}\n")
+    with pytest.raises(SettingsError, match=said):
+        check()
+
+
+def test_sources_and_servers_of_every_kind_are_taken(toml: Path) -> None:
+    """A path with a space, a URL with a login and in capitals, a network named by a host in it."""
+    toml.write_text(
+        'vision_engine = "triton"\nvision_triton_url = "https://[::1]:8000/v"\nvision_max_fps = 0.2\n'
+        'capture_allow = ["10.0.0.1/8", "::1"]\n'
+        '[capture_sources]\n"cam.1-a" = "my films/a.mp4"\nb = "RTSP://u:p%40@10.0.0.7:554/live?x=1"\n'
+    )
+    assert check().startswith("good")
+
+
 @pytest.mark.parametrize("given", ["ingest_processes = 2", 'ingest_group = "a"', "ingest_spool_mb = 1"])
 def test_what_rabbitmq_cannot_do_is_refused(toml: Path, given: str) -> None:
     """It grants a shared subscription and hands nothing over on it: nobody finds that out by losing messages."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import json
 import os
 import signal
@@ -29,9 +30,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 from ioc.errors import SourceError
 from ioc.live import Live
 from ioc.model import CameraFigures
+from ioc.mqtt import Contact
+from ioc.service import Service
+from ioc.settings import Settings
 from ioc.topics import parse
 from tests.fix_stack import BrokerServer
-from vision import http_source, video_source
+from vision import capture, http_source, video_source
 from vision.address import Place, networks, pin
 from vision.grabber import Task
 from vision.picture import encode_jpeg, fit_jpeg
@@ -373,6 +377,54 @@ def test_capture_bad_sources_are_offline_with_their_reason_and_no_secret(
     for ear in ears.values():
         assert not any(b"hunter2" in payload for _, payload in ear.heard)
         ear.close()
+
+
+def test_capture_a_path_that_cannot_be_one_is_that_cameras_failure(
+    start: Callable[..., subprocess.Popen[bytes]], broker: BrokerServer, topic: str, clip: Path
+) -> None:
+    """The system refuses even to look at a name of 300 characters; the other camera goes on."""
+    bad, good = Ear(broker, f"{topic}-bad"), Ear(broker, topic)
+    process = start({f"{topic}-bad": "x" * 300, topic: str(clip)})
+    until(lambda: bad.states() and good.of("frame"))
+    assert "File name too long" in bad.states()[0]["reason"]
+    heard = len(good.of("frame"))
+    until(lambda: len(good.of("frame")) > heard + 5)
+    assert process.poll() is None
+    bad.close()
+    good.close()
+
+
+@pytest.mark.parametrize(
+    ("call", "source"), [("create_subprocess_exec", "film.mp4"), ("start_server", "rtsp://127.0.0.1:9/live")]
+)
+def test_camera_without_descriptors_is_tried_again(
+    settings: Settings, topic: str, monkeypatch: pytest.MonkeyPatch, call: str, source: str
+) -> None:
+    """A machine that has no more descriptors or processes may have some later."""
+    left, enough = 3, asyncio.Event()
+
+    async def refuse(*_: object, **__: object) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            enough.set()
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(asyncio, call, refuse)
+    monkeypatch.setattr(capture, "FIRST_PAUSE_S", 0.01)
+    camera = capture.Camera(topic, source, Service("capture", settings), LOOPBACK, Contact.of(settings))
+
+    async def follow() -> None:
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
+            following = group.create_task(camera.follow())
+            await enough.wait()
+            following.cancel()
+
+    try:
+        asyncio.run(follow())
+    finally:
+        camera.voice.close("test")
+    assert not camera.online
 
 
 def test_capture_without_sources_idles_and_says_so(start: Callable[..., subprocess.Popen[bytes]], live: Live) -> None:

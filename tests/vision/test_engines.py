@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,9 +20,10 @@ from ioc.settings import Settings
 from tests.vision.conftest import COCO_CLASSES, write_manifest
 from vision.boxes import SAME_OBJECT, Boxes
 from vision.engine import open_detector
+from vision.engine import ultralytics as torch_engine
 from vision.engine.detector import Detector
 from vision.engine.openvino import GRID, MOST_SHAPES, OpenVino
-from vision.manifest import MANIFEST, OWN_WEIGHTS, load
+from vision.manifest import MANIFEST, OWN_WEIGHTS, Model, load
 from vision.picture import decode_jpeg
 
 
@@ -153,6 +156,42 @@ def test_ultralytics_real_picture_agrees_with_openvino(
     assert other.name in {"ultralytics", "tensorrt"}
     assert other.classes == detector.classes
     other.close()
+
+
+def test_tensorrt_engine_that_was_changed_is_never_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine with a GPU: the bytes whose SHA-256 was written when the engine was built, or none."""
+    loaded: list[bytes] = []
+
+    def backend(path: Path, **_: Any) -> Any:
+        loaded.append(path.read_bytes())
+        return SimpleNamespace(eval=lambda: None, batch=16)
+
+    torch = SimpleNamespace(
+        cuda=SimpleNamespace(is_available=lambda: True), device=lambda _: SimpleNamespace(type="cuda")
+    )
+    monkeypatch.setattr(torch_engine, "_import", lambda _: (torch, backend))
+    model = Model("net.pt", "0" * 64, (64, 64), ("car",), {".pt": b"checkpoint"})
+
+    def name() -> str:
+        return torch_engine.Ultralytics(model, confidence=0.5, home=tmp_path).name
+
+    assert name() == "ultralytics"
+    engine = torch_engine.keep_engine(tmp_path, model, b"engine")
+    assert engine == torch_engine.engine_file(tmp_path, model)
+    assert name() == "tensorrt"
+    assert loaded == [b"checkpoint", b"engine"]
+    engine.write_bytes(b"another")
+    with pytest.raises(ModelError, match="declared beside it is"):
+        name()
+    beside = engine.with_name(f"{engine.name}.sha256")
+    for words in ("", "\xff"):
+        beside.write_text(words)
+        with pytest.raises(ModelError, match="build it anew"):
+            name()
+    beside.unlink()
+    with pytest.raises(ModelError, match="cannot be verified"):
+        name()
+    assert len(loaded) == 2
 
 
 def test_open_detector_without_a_gpu_never_imports_torch(weights: Path) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ioc.errors import DatasetError, ModelError
-from vision.evaluate import Sample, average_precision, evaluate_folder, score
+from vision.evaluate import Sample, average_precision, evaluate_folder, read_picture, score
+from vision.picture import MOST_PIXELS, encode_jpeg
 
 NAMES = {0: "motorbike", 1: "car"}
 
@@ -173,3 +174,87 @@ def test_evaluate_folder_wrong_shape(street: Path) -> None:
         evaluate_folder(
             lambda pictures: [np.zeros((1, 5)) for _ in pictures], street / "images", street / "labels", ["car"]
         )
+
+
+def nothing(pictures: list[np.ndarray]) -> list[np.ndarray]:
+    """A detector that finds nothing."""
+    return [np.zeros((0, 6)) for _ in pictures]
+
+
+def test_evaluate_folder_without_labels(street: Path, tmp_path: Path) -> None:
+    """A folder that has a label file for no picture is the wrong one, not an empty street."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "c.txt").write_text("0 0.5 0.5 0.5 0.4\n")
+    with pytest.raises(DatasetError, match=r"label file for none of the 2 pictures.* expected a\.txt for a\.png"):
+        evaluate_folder(nothing, street / "images", tmp_path / "other", ["car"])
+
+
+@pytest.mark.parametrize(
+    ("names", "class_map", "label_classes", "good"),
+    [
+        (["car"] * 8, None, None, True),
+        (["car"], None, None, False),
+        (["car"], {0: 0}, None, True),
+        (["car"], {0: 0}, 8, True),
+        (["car"], {0: 0}, 7, False),
+    ],
+)
+def test_evaluate_folder_class_out_of_range(
+    street: Path, names: list[str], class_map: dict[int, int] | None, label_classes: int | None, good: bool
+) -> None:
+    """Class 7 is one of eight, of the detector's own or of those the label files name; else it is an error."""
+
+    def evaluate() -> object:
+        folders = street / "images", street / "labels"
+        return evaluate_folder(nothing, *folders, names, class_map, label_classes=label_classes)
+
+    if good:
+        assert evaluate()
+    else:
+        with pytest.raises(DatasetError, match=r"a\.txt, line 1: got class 7"):
+            evaluate()
+
+
+def test_read_picture_cut_short_is_refused(tmp_path: Path) -> None:
+    """Half a JPEG or PNG is not shown as a whole one, wherever it was cut."""
+    noise = np.random.default_rng(1).integers(0, 255, (240, 320, 3), dtype=np.uint8)
+    (tmp_path / "whole.jpg").write_bytes(encode_jpeg(noise))
+    cv2.imwrite(str(tmp_path / "whole.png"), noise)
+    for suffix in ("jpg", "png"):
+        content = (tmp_path / f"whole.{suffix}").read_bytes()
+        assert read_picture(tmp_path / f"whole.{suffix}").shape == noise.shape
+        for cut in (0, 3, 20, len(content) // 2, len(content) - 200):
+            path = tmp_path / f"cut_{cut}.{suffix}"
+            path.write_bytes(content[:cut])
+            with pytest.raises(DatasetError, match=f"cut_{cut}"):
+                read_picture(path)
+
+
+def test_read_picture_turns_a_photograph_as_its_exif_says(tmp_path: Path) -> None:
+    """Labels are drawn on the picture as people see it."""
+    jpeg = encode_jpeg(np.zeros((48, 64, 3), dtype=np.uint8))
+    # TIFF, big-endian, one entry: orientation (0x0112), a SHORT, 6: turn right. https://www.cipa.jp/std/documents/e/DC-008-2012_E.pdf
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    (tmp_path / "a.jpg").write_bytes(jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:])
+    assert read_picture(tmp_path / "a.jpg").shape == (64, 48, 3)
+
+
+def test_read_picture_bomb_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few hundred bytes that claim to be 20,000 x 20,000 pixels; of other formats a picture that is too large."""
+    huge = (20_000).to_bytes(2, "big") * 2
+    jpeg = bytearray(encode_jpeg(np.zeros((48, 64, 3), dtype=np.uint8)))
+    frame = jpeg.index(b"\xff\xc0")
+    jpeg[frame + 5 : frame + 9] = huge
+    (tmp_path / "bomb.jpg").write_bytes(jpeg)
+    png = bytearray(cv2.imencode(".png", np.zeros((48, 64, 3), dtype=np.uint8))[1].tobytes())
+    png[16:24] = (20_000).to_bytes(4, "big") * 2
+    (tmp_path / "bomb.png").write_bytes(png)
+    with monkeypatch.context() as patched:
+        patched.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+        for name in ("bomb.jpg", "bomb.png"):
+            with pytest.raises(DatasetError, match=f"{name} has 20000x20000 pixels, expected at most {MOST_PIXELS}"):
+                read_picture(tmp_path / name)
+    cv2.imwrite(str(tmp_path / "a.bmp"), np.zeros((48, 64, 3), dtype=np.uint8))
+    monkeypatch.setattr("vision.evaluate.MOST_PIXELS", 48 * 64 - 1)
+    with pytest.raises(DatasetError, match="64x48 pixels"):
+        read_picture(tmp_path / "a.bmp")

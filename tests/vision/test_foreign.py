@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -18,11 +20,11 @@ from vision import convert as module
 from vision.__main__ import app
 from vision.convert import _field, convert
 from vision.engine.detector import Detector
+from vision.engine.ultralytics import kept_engine
 from vision.evaluate import read_picture
 from vision.foreign import _onnx_names, class_map, find_names, open_any, read_names
 from vision.manifest import MANIFEST, OWN_WEIGHTS, load
 from vision.picture import decode_jpeg
-from vision.training_set import read_labels
 
 SETTINGS = Settings(vision_engine="openvino")
 PICTURE = OWN_WEIGHTS / "golden.png"
@@ -80,11 +82,35 @@ def test_export_what_cannot_be_is_said_before_anything_is_written(
         convert("openvino-int8", SETTINGS, OWN_WEIGHTS, tmp_path / "new", tmp_path)
     with pytest.raises(DatasetError, match="expected a new or empty folder"):
         convert("openvino", SETTINGS, OWN_WEIGHTS, OWN_WEIGHTS, None)
+    (tmp_path / "file").write_text("in the way")
+    for out in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / ("x" * 300)):
+        with pytest.raises(DatasetError, match="expected a new or empty folder"):
+            convert("openvino", SETTINGS, OWN_WEIGHTS, out, None)
     with pytest.raises(ModelError, match="add --trust-pickle"):
         convert("openvino", SETTINGS, OWN_WEIGHTS / "thuduc_yolo11n.pt", tmp_path / "new", None)
     assert not (tmp_path / "new").exists()
     answer = CliRunner().invoke(app, ["export", "gif"])
     assert answer.exit_code == 2
+
+
+def test_export_engine_is_kept_with_its_sha256(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What TensorRT built, of which here is none, is what the worker of this machine loads."""
+    torch = pytest.importorskip("torch", reason="exporting needs torch, which a server does not have")
+    pytest.importorskip("ultralytics", reason="exporting needs ultralytics, which a server does not have")
+
+    def build(path: str, **_: object) -> str:
+        built = Path(path).with_suffix(".engine")
+        built.write_bytes(b"built")
+        return str(built)
+
+    library = SimpleNamespace(YOLO=lambda path: SimpleNamespace(export=partial(build, path)))
+    monkeypatch.setattr(module, "find_spec", lambda _: True)
+    monkeypatch.setattr("vision.train.load_ultralytics", lambda: library)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    settings = Settings(vision_engine="openvino", home=tmp_path)
+    path = convert("engine", settings, OWN_WEIGHTS, None, None)
+    assert path.read_bytes() == b"built"
+    assert kept_engine(tmp_path, load(OWN_WEIGHTS, (".pt",))) == b"built"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
@@ -143,12 +169,44 @@ def test_read_names_in_every_form(tmp_path: Path, name: str, text: str, names: t
     assert read_names(found) == names
 
 
-@pytest.mark.parametrize("text", ["names: 7", "names:\n  0: a\n  2: b\n", "nc: 3", "a: [", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "names: 7",
+        "names:\n  0: a\n  2: b\n",
+        "nc: 3",
+        "a: [",
+        "",
+        "names: {a: car}",
+        "names: {.inf: a}",
+        "names: 2026-13-45",
+    ],
+)
 def test_read_names_that_are_none(tmp_path: Path, text: str) -> None:
     """Each is an error that names the file."""
     (tmp_path / "data.yaml").write_text(text)
     with pytest.raises(ModelError, match=r"data\.yaml"):
         read_names(tmp_path / "data.yaml")
+
+
+def plain_network(shape: list[int] | None, path: Path) -> Path:
+    """A network of nothing but its input, of this shape (-1 is any size, none any rank); without input for []."""
+    import openvino
+    from openvino import opset13 as ops
+
+    taken = openvino.PartialShape.dynamic() if shape is None else openvino.PartialShape(shape)
+    given = [ops.parameter(taken, openvino.Type.f32)] if shape != [] else []
+    body = ops.relu(given[0]) if given else ops.constant([1.0])
+    openvino.save_model(openvino.Model([ops.result(body)], given, "plain"), path, compress_to_fp16=False)
+    return path
+
+
+@pytest.mark.parametrize("shape", [[1, 3], None, [], [-1, 3, 640]])
+def test_open_any_network_that_takes_no_pictures(tmp_path: Path, shape: list[int] | None) -> None:
+    """Of two dimensions, of any number of them, without an input."""
+    path = plain_network(shape, tmp_path / "theirs.xml")
+    with pytest.raises(ModelError, match="expected one input of four dimensions"):
+        open_any(SETTINGS, path, names=["car"])
 
 
 def test_class_map_goes_by_names() -> None:
@@ -207,10 +265,3 @@ def test_evaluate_labels_of_another_numbering(exported: Path, tmp_path: Path) ->
     assert "left out: tram" in result.stderr
     (tmp_path / "data.yaml").write_text("names: [tram, boat, plane]\n")
     assert isinstance(CliRunner().invoke(app, arguments).exception, DatasetError)
-
-
-def test_read_labels_that_are_none(tmp_path: Path) -> None:
-    """Lines of other words or lengths are an error that names the file."""
-    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.1 0.1\n0 0.5\n")
-    with pytest.raises(DatasetError, match=r"a\.txt is not a YOLO label file"):
-        read_labels(tmp_path / "a.txt", 10, 10)

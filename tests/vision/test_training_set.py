@@ -1,5 +1,7 @@
 """The training set: split by time and completed by a teacher."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -78,3 +80,50 @@ def test_labels_written_and_read_back(tmp_path) -> None:
 def test_labels_of_missing_file(tmp_path) -> None:
     """A picture without a label file has nothing on it."""
     assert read_labels(tmp_path / "none.txt", 640, 360).boxes.shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "0 0.5",
+        "0.5 0.5 0.1 0.1",
+        "car 0.5 0.5 0.1 0.1",
+        "0 0.1 0.1 0.2 0.1 0.2 0.2",
+        "0 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2",
+        "0 nan 0.5 0.1 0.1",
+        "0 0.5 0.5 inf 0.1",
+        "0 0.5 0.5 -0.1 0.1",
+        "0 0.5 0.5 0 0.1",
+        "0 320 180 64 36",
+        "0 1.2 0.5 0.1 0.1",
+        "0 0.5 0.5 0.1 0.1 7",
+        "1.7 0.5 0.5 0.1 0.1",
+        "-1 0.5 0.5 0.1 0.1",
+        "nan 0.5 0.5 0.1 0.1",
+        "99 0.5 0.5 0.1 0.1",
+    ],
+)
+def test_labels_that_are_none_are_named_with_their_line(tmp_path: Path, line: str) -> None:
+    """Words, a polygon, five lines of four numbers, pixels, no size, a class that there is not: none becomes a box."""
+    path = tmp_path / "a.txt"
+    path.write_text("0 0.5 0.5 0.1 0.1\n\n" + f"{line}\n" * 5)
+    with pytest.raises(DatasetError, match=r"a\.txt, line 3: got"):
+        read_labels(path, 640, 360, range(6))
+
+
+def test_labels_rounded_and_with_confidence_are_read(tmp_path: Path) -> None:
+    """As ultralytics saves what it found, and boxes at the edge with three digits."""
+    path = tmp_path / "a.txt"
+    path.write_text("1 0.5 0.5 1.0005 1 0.25\n2.0 1.0005 -0.0005 0.1 0.1\n")
+    found = read_labels(path, 1000, 100)
+    assert found.classes.tolist() == [1, 2]
+    np.testing.assert_allclose(found.boxes[0], [-0.25, 0, 1000.25, 100])
+
+
+def test_labels_that_cannot_be_read(tmp_path: Path) -> None:
+    """A folder under the file's name, and bytes that are no text, are not taken for an empty street."""
+    (tmp_path / "a.txt").mkdir()
+    (tmp_path / "b.txt").write_bytes(b"\xff\xfe0")
+    for name in ("a.txt", "b.txt"):
+        with pytest.raises(DatasetError, match=rf"{name} cannot be read"):
+            read_labels(tmp_path / name, 640, 360)

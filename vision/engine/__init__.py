@@ -6,7 +6,6 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from ioc.errors import ModelError
 from ioc.settings import Settings
 from vision.engine.detector import Detector
 from vision.manifest import OWN_WEIGHTS, load, read_manifest
@@ -40,8 +39,6 @@ def open_detector(settings: Settings, *, weights: Path | None = None, confidence
     if settings.vision_engine == "triton":
         from vision.engine.triton import Triton
 
-        if not settings.vision_triton_url:
-            raise ModelError("vision_engine is triton and vision_triton_url is empty: say where the server is")
         manifest = read_manifest(folder)
         return Triton(
             settings.vision_triton_url,

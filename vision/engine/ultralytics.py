@@ -4,11 +4,12 @@ The network is called directly. ultralytics' `predict` would hold one lock aroun
 need torchvision; so letterbox, decoding and suppression are the ones every engine here has, and give the same boxes.
 
 A TensorRT engine fits one GPU, so it is built on the machine it runs on, and named by the SHA-256 of the weights it was
-made from: `ioc-vision export engine` puts it where `engine_file` says.
+made from: `ioc-vision export engine` puts it where `engine_file` says, and its own SHA-256 beside it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import pickle
@@ -16,19 +17,54 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ioc.errors import ModelError
 from vision.boxes import Boxes, Image, decode, letterbox
-from vision.manifest import Model
+from vision.manifest import Model, replace
 
 
 def engine_file(home: Path, model: Model) -> Path:
     """Where a TensorRT engine made of these weights is looked for."""
     return home / "engines" / f"{model.sha256[:16]}.engine"
+
+
+def keep_engine(home: Path, model: Model, content: bytes) -> Path:
+    """Put a TensorRT engine made of these weights where it is looked for, its SHA-256 beside it as `sha256sum` writes it."""
+    path = engine_file(home, model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace(path, content)
+    replace(_digest_file(path), f"{hashlib.sha256(content).hexdigest()}  {path.name}\n".encode())
+    return path
+
+
+def kept_engine(home: Path, model: Model) -> bytes | None:
+    """The TensorRT engine made of these weights, None where none was built.
+
+    Raises:
+        ModelError: it is not the one that was put there.
+    """
+    path = engine_file(home, model)
+    if not path.exists():
+        return None
+    try:
+        content, declared = path.read_bytes(), _digest_file(path).read_text("ascii").split()[:1]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path} cannot be verified: {error}; {_ANEW}") from error
+    got = hashlib.sha256(content).hexdigest()
+    if [got] != declared:
+        raise ModelError(f"{path} has SHA-256 {got}, declared beside it is {' '.join(declared) or 'nothing'}; {_ANEW}")
+    return content
+
+
+def _digest_file(engine: Path) -> Path:
+    return engine.with_name(f"{engine.name}.sha256")
+
+
+_ANEW: Final = "remove it, or build it anew with `ioc-vision export engine`"
 
 
 class Ultralytics:
@@ -45,7 +81,7 @@ class Ultralytics:
             home: the runtime folder; ultralytics keeps its settings there instead of in the user's home.
 
         Raises:
-            ModelError: torch or ultralytics are not installed, or cannot load it.
+            ModelError: torch or ultralytics are not installed, or cannot load it, or an engine is not the one that was built.
         """
         torch, backend = _import(home)
         self._torch = torch
@@ -57,14 +93,16 @@ class Ultralytics:
         self._confidence = confidence
         # One execution context, and one picture of what is on the GPU: the calls take turns.
         self._turn = threading.Lock()
-        engine = engine_file(home, model)
         on_gpu = self._place.type == "cuda"
-        self.name = "tensorrt" if on_gpu and engine.is_file() else "ultralytics"
+        engine = kept_engine(home, model) if on_gpu else None
+        self.name = "ultralytics" if engine is None else "tensorrt"
         try:
-            if self.name == "tensorrt":
-                self._network = backend(engine, device=self._place, fp16=True, verbose=False)
+            if engine is None:
+                self._network = _from_bytes(
+                    backend, model.content[".pt"], ".pt", device=self._place, fp16=on_gpu, fuse=True
+                )
             else:
-                self._network = _from_bytes(backend, model, self._place, half=on_gpu)
+                self._network = _from_bytes(backend, engine, ".engine", device=self._place, fp16=True)
         except (RuntimeError, OSError, AttributeError, ImportError, TypeError, ValueError) as error:
             raise ModelError(f"ultralytics cannot load {model.name}: {error}; export the model anew") from error
         self._network.eval()
@@ -140,9 +178,9 @@ def _import(home: Path) -> tuple[Any, Any]:
     return torch, AutoBackend
 
 
-def _from_bytes(backend: Any, model: Model, place: Any, *, half: bool) -> Any:
+def _from_bytes(backend: Any, content: bytes, suffix: str, **how: Any) -> Any:
     """Load exactly the bytes that were verified, from a file that only we could have changed since."""
     with tempfile.TemporaryDirectory(prefix="ioc-weights-") as folder:
-        path = Path(folder) / "weights.pt"
-        path.write_bytes(model.content[".pt"])
-        return backend(path, device=place, fp16=half, fuse=True, verbose=False)
+        path = Path(folder) / f"weights{suffix}"
+        path.write_bytes(content)
+        return backend(path, verbose=False, **how)
