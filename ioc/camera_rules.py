@@ -27,8 +27,12 @@ POINTS_AT_MOST: Final = 20
 SMALLEST: Final = 0.02
 #: Corners of the ground that turn by less lie on one line: twice the area of their triangle.
 _STRAIGHT: Final = 1e-4
-#: Below this rate an object cannot be followed from frame to frame, so nothing that asks where it came from is said.
+#: At this rate objects can be followed from frame to frame. What asks where they came from runs from here on, and rests below the
+#: second: what comes at about the rate would have it come and go.
 FOLLOWED_FPS: Final = 2.0
+RESTS_FPS: Final = 1.7
+#: Rarer frames say nothing of what was between them: each would be the first.
+SEEN_FPS: Final = 0.1
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +53,7 @@ class RuleKind(msgspec.Struct, frozen=True, kw_only=True):
         settings: the numbers it has.
         classes: the classes of `ioc.catalog.VISION_CLASSES` it looks at where a rule names none.
         choices: the classes a rule may name.
-        least_fps: measured frames a second below which it rests, because what it would say would be wrong.
+        least_fps: frames a second that it needs, because what it would say would be wrong.
         measure: of the camera, that it finds; of several rules the numbers add up, the states are the worst. "" = it only counts.
     """
 
@@ -59,7 +63,7 @@ class RuleKind(msgspec.Struct, frozen=True, kw_only=True):
     settings: tuple[Setting, ...] = ()
     classes: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
-    least_fps: float = 0.0
+    least_fps: float = SEEN_FPS
     measure: str = ""
 
 

@@ -31,6 +31,8 @@ FRAME_TTL_S: Final = 600
 HEARTBEAT_TTL_S: Final = 10
 #: What is told of a camera is forgotten when it is not told again for so long.
 CAMERA_TTL_S: Final = 10
+#: How rules are is told with each frame, and some cameras send every ten seconds or more rarely.
+RULES_TTL_S: Final = 30
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_change = msgspec.msgpack.Decoder(Change).decode
@@ -239,11 +241,11 @@ class Live:
             }
 
     def put_rules_watched(self, watched: Iterable[RulesWatched]) -> None:
-        """Say how the rules of cameras are; forgotten after `CAMERA_TTL_S`."""
+        """Say how the rules of cameras are; forgotten after `RULES_TTL_S`."""
         with _translated():
             pipe = self._redis.pipeline(transaction=False)
             for one in watched:
-                pipe.set(f"ioc:rules:{one.camera}", _encode(one), ex=CAMERA_TTL_S)
+                pipe.set(f"ioc:rules:{one.camera}", _encode(one), ex=RULES_TTL_S)
             pipe.execute()
 
     def rules_watched(self, camera: str) -> RulesWatched | None:

@@ -267,6 +267,7 @@ class RulesWatched(msgspec.Struct, frozen=True):
         watching: ids of the rules that are followed.
         resting: ids of those that are not, because frames come too rarely for what they say to be true.
         values: by id: what a rule finds now; a rule that does not know yet is absent.
+        failing: ids of those that a fault of the program keeps from being followed.
     """
 
     camera: str
@@ -275,6 +276,7 @@ class RulesWatched(msgspec.Struct, frozen=True):
     watching: tuple[int, ...]
     resting: tuple[int, ...]
     values: dict[int, float]
+    failing: tuple[int, ...] = ()
 
 
 class Rejected(msgspec.Struct, frozen=True):

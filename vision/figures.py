@@ -29,6 +29,7 @@ SEEN: Final = Counter("ioc_vision_frames_seen_total", "Frames looked at.")
 DROPPED: Final = Counter("ioc_vision_frames_dropped_total", "Frames not looked at.", ["reason"])
 NOT_STORED: Final = Counter("ioc_vision_frames_not_stored_total", "Frames looked at while TimescaleDB was away.")
 OBJECTS: Final = Counter("ioc_vision_objects_total", "Objects stored.", ["label"])
+RULES_FAILED: Final = Counter("ioc_vision_rules_failed_total", "Times that a fault kept a rule from being followed.")
 STEP: Final = Histogram("ioc_vision_step_seconds", "Time of one batch in a step.", ["step"], buckets=_BUCKETS)
 STAGE: Final = Histogram(
     "ioc_vision_stage_seconds",
@@ -201,11 +202,19 @@ class Figures:
             "Time in a stage over the last ten seconds.",
             labels=["camera", "stage", "quantile"],
         )
+        newest = GaugeMetricFamily(
+            "ioc_vision_camera_newest_timestamp_seconds",
+            "When the newest picture looked at was taken, by the camera's clock.",
+            labels=["camera"],
+        )
         for one in self.cameras(totals):
+            if one.seen is not None:
+                newest.add_metric([one.camera], one.seen.timestamp())
             for stage, spent in one.stages.items():
                 stages.add_metric([one.camera, stage, "0.5"], spent.p50_ms / 1e3)
                 stages.add_metric([one.camera, stage, "0.95"], spent.p95_ms / 1e3)
         yield stages
+        yield newest
 
     def _of(self, camera: str, now: float) -> _Camera:
         if camera not in self._cameras:

@@ -9,7 +9,7 @@ import structlog
 
 from ioc.camera_rules import CameraRule
 from ioc.db.camera_budgets import budgets
-from ioc.db.camera_rules import rules_of
+from ioc.db.camera_rules import rules_of, standing_of
 from ioc.db.pool import Connection, connect
 from ioc.errors import FormError, StorageError
 from ioc.service import backoff
@@ -30,6 +30,7 @@ class Rulebook:
         self._url = url
         self._wanted: set[str] = set()
         self._known: dict[str, tuple[CameraRule, ...]] = {}
+        self._standing: dict[str, frozenset[str]] = {}
         #: Of a newer version of this program, or written past it.
         self._refused: set[tuple[int, int]] = set()
         self._new = threading.Event()
@@ -43,6 +44,10 @@ class Rulebook:
             self._wanted.add(camera)
             self._new.set()
         return self._known.get(camera, ())
+
+    def standing(self, camera: str) -> frozenset[str]:
+        """Measures of a camera of which was said last that a rule finds something."""
+        return self._standing.get(camera, frozenset())
 
     def close(self) -> None:
         """Stop reading."""
@@ -81,5 +86,8 @@ class Rulebook:
             else:
                 known[rule.camera].append(rule)
         self._refused = refused
+        standing = standing_of(connection, sorted(known))
+        # In this order, see `Watchers.look`.
         self._known = {camera: tuple(rules) for camera, rules in known.items()}
+        self._standing = standing
         self.budgets = budgets(connection)

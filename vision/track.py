@@ -38,8 +38,8 @@ STILL_PATIENCE_S: Final = 10.0
 STILL: Final = 0.1
 #: Frames without it that a track outlives at any rate.
 FRAMES: Final = 2.5
-#: After so long without a frame nothing is the same.
-LONGEST_GAP_S: Final = 10.0
+#: After so long without a frame nothing is the same. Cameras that send every ten seconds do so nearly.
+LONGEST_GAP_S: Final = 12.0
 #: Looks at an object before it is one.
 LOOKS: Final = 2
 

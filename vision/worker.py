@@ -163,6 +163,7 @@ class Worker:
         elsewhere: dict[str, Notice] = {}
         while not self._service.stopping.is_set():
             self._watch_store()
+            self._watch_rules()
             with self._changed:
                 self._mailbox.budgets = self._rulebook.budgets
             now = time.monotonic()
@@ -209,6 +210,14 @@ class Worker:
             self._service.recover("timescaledb")
         else:
             self._service.degrade("timescaledb", f"{missing}; pictures are shown, nothing is stored")
+
+    def _watch_rules(self) -> None:
+        """Say that rules are left out, or that all are followed again."""
+        fault = self._watchers.fault
+        if fault:
+            self._service.degrade("rules", fault)
+        else:
+            self._service.recover("rules")
 
     def _offer(self, notices: Sequence[Notice]) -> None:
         if not notices:

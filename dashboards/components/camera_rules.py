@@ -55,11 +55,14 @@ def why_off(rule: CameraRule, watched: RulesWatched | None, words: Translator) -
     """Why a rule is not run now, "" when it is."""
     if watched is None:
         return words("nobody looks at this camera")
+    if rule.id in watched.failing:
+        return words("does not work: see the log of vision")
     if rule.id in watched.resting:
+        least = RULE_KINDS[rule.kind].least_fps
         return words(
             "needs {least} frames/s, has {got}",
-            least=number(RULE_KINDS[rule.kind].least_fps, 0, words),
-            got=number(watched.fps, 1, words),
+            least=number(least, 0 if least >= 1 else 2, words),
+            got=number(watched.fps, 1 if least >= 1 else 2, words),
         )
     return "" if rule.id in watched.watching else words("not taken up yet")
 

@@ -22,7 +22,7 @@ from dashboards.evidence import shows_picture
 from dashboards.room import room
 from dashboards.theme import CLASS_COLOURS
 from dashboards.when import number
-from ioc.camera_rules import FOLLOWED_FPS
+from ioc.camera_rules import FOLLOWED_FPS, RESTS_FPS
 from ioc.db.camera_budgets import LEAST_FPS, MOST_FPS
 from ioc.errors import LiveError, StorageError
 from ioc.i18n import Translator
@@ -202,10 +202,11 @@ def _picture(words: Translator) -> html.Section:
 def _budget(words: Translator) -> html.Section:
     """How often vision may look at the camera."""
     hint = words(
-        "From {least} to {most}. Where more comes than can be looked at, cameras share in proportion to this. Below {followed}"
-        " lines, wrong way, loitering and speeds rest.",
+        "From {least} to {most}. Where more comes than can be looked at, cameras share in proportion to this. Lines,"
+        " wrong way, loitering and speeds rest below {rests} and run from {followed} on.",
         least=number(LEAST_FPS, 1, words),
         most=number(MOST_FPS, 0, words),
+        rests=number(RESTS_FPS, 1, words),
         followed=number(FOLLOWED_FPS, 0, words),
     )
     return html.Section(

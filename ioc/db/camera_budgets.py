@@ -14,7 +14,7 @@ from ioc.typed import typed_name
 #: What the audit log calls it; its subject is the camera.
 SET: Final = "camera_budget.set"
 #: A budget lies between these, frames a second.
-LEAST_FPS: Final = 0.1
+LEAST_FPS: Final = 0.2
 MOST_FPS: Final = 60.0
 
 

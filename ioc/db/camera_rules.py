@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from psycopg.types.json import Jsonb
 
-from ioc.camera_rules import CameraRule
+from ioc.camera_rules import RULE_KINDS, CameraRule
 from ioc.db.audit import AuditEntry, append, entries_of
 from ioc.db.pool import Connection, translated
 from ioc.errors import ActionError, FormError, StorageError
@@ -25,6 +25,12 @@ _FIELDS: Final = CameraRule.__struct_fields__
 _ALL: Final = f"SELECT {', '.join(_FIELDS)} FROM camera_rule"  # noqa: S608 - names of fields
 _OF: Final = f"{_ALL} WHERE camera = ANY(%s) ORDER BY camera, id"
 _LOCKED: Final = f"{_ALL} WHERE id = %s FOR UPDATE"
+#: A camera may report such a measure itself; it is a rule's where somebody has drawn one of its kind.
+_STANDING: Final = (
+    "SELECT device, measure FROM latest JOIN unnest(%s::text[], %s::text[]) AS found (kind, measure) USING (measure)"
+    " WHERE device = ANY(%s) AND value > 0 AND EXISTS (SELECT FROM audit WHERE subject = latest.device"
+    " AND what = ANY(%s) AND coalesce(before, after) ->> 'kind' = found.kind)"
+)
 _CAMERA: Final = "SELECT FROM device WHERE id = %s AND kind = 'camera' AND status <> 'retired'"
 _GROUND: Final = "SELECT FROM camera_rule WHERE camera = %s AND kind = 'ground' AND id <> %s"
 _ADD: Final = (
@@ -52,6 +58,22 @@ def rules_of(connection: Connection, cameras: Sequence[str]) -> list[CameraRule]
             # The others are needed all the same.
             structlog.get_logger().error("rule left out", why=str(error))
     return rules
+
+
+def standing_of(connection: Connection, cameras: Sequence[str]) -> dict[str, frozenset[str]]:
+    """By camera: measures of which was said last that a rule finds something, whether the rule is still there or not.
+
+    Raises:
+        StorageError: TimescaleDB is away.
+    """
+    finding = [kind for kind in RULE_KINDS.values() if kind.measure]
+    values = [kind.key for kind in finding], [kind.measure for kind in finding], list(cameras), list(ACTS)
+    with translated():
+        rows = connection.execute(_STANDING, values).fetchall()
+    found: dict[str, set[str]] = {}
+    for camera, measure in rows:
+        found.setdefault(camera, set()).add(measure)
+    return {camera: frozenset(measures) for camera, measures in found.items()}
 
 
 def add(connection: Connection, rule: CameraRule, who: str) -> CameraRule:

@@ -278,7 +278,7 @@ def test_grid_facts_are_of_cameras_in_service() -> None:
 
 def make_watched(*, fps: float = 2.4, **ids: Any) -> RulesWatched:
     """What the worker says of the rules of a camera."""
-    return RulesWatched("a", NOW, fps, ids.get("watching", ()), ids.get("resting", ()), ids.get("values", {}))
+    return RulesWatched("a", NOW, fps, **{"watching": (), "resting": (), "values": {}} | ids)
 
 
 def test_rule_that_is_not_run_says_why() -> None:
@@ -286,6 +286,9 @@ def test_rule_that_is_not_run_says_why() -> None:
     line = CameraRule(7, "a", "line", "Vào", LINE)
     assert why_off(line, None, EN) == "nobody looks at this camera"
     assert why_off(line, make_watched(fps=1.9, resting=(7,)), VI) == "cần 2 hình/giây, đang có 1,9"
+    zone = CameraRule(8, "a", "zone", "Vùng", ((0.1, 0.1), (0.9, 0.1), (0.5, 0.9)))
+    assert why_off(zone, make_watched(fps=0.05, resting=(8,)), EN) == "needs 0.10 frames/s, has 0.05"
+    assert why_off(line, make_watched(failing=(7,)), EN) == "does not work: see the log of vision"
     assert why_off(line, make_watched(watching=(7,)), EN) == ""
     assert why_off(line, make_watched(watching=(6,)), EN) == "not taken up yet"
 

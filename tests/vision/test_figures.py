@@ -59,5 +59,6 @@ def test_prometheus_has_each_camera_up_to_a_number(monkeypatch: pytest.MonkeyPat
     assert 'ioc_vision_camera_frames_seen_total{camera="cam-2"} 1.0' in told
     assert 'ioc_vision_camera_frames_dropped_total{camera="cam-0",reason="gone"} 1.0' in told
     assert 'ioc_vision_camera_stage_seconds{camera="cam-1",quantile="0.95",stage="inferred"} 0.03' in told
+    assert 'ioc_vision_camera_newest_timestamp_seconds{camera="cam-1"} 1.767312e+09' in told
     assert "ioc_vision_cameras_without_label 2.0" in told
     assert "cam-3" not in told

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
+import pytest
+from prometheus_client import REGISTRY
 
 from ioc.alarms.engine import serve
 from ioc.db.camera_rules import add, remove
@@ -16,10 +18,15 @@ from ioc.model import ReadingsChanged
 from ioc.service import Service
 from ioc.settings import Settings
 from tests.fix_stack import Database
-from tests.vision.test_rules import make
+from tests.vision.film import ASPECT, every, scene, watch_by
+from tests.vision.test_rules import make, people
 from tests.vision.test_worker import PATIENCE_S, frame, patient, rows, until, working
 from vision.engine.detector import Detector
+from vision.findings import Findings
 from vision.rulebook import Rulebook
+from vision.rules.cameras import Watchers
+from vision.rules.congestion import Congestion
+from vision.store import write_scenes
 
 __all__ = ["patient"]
 WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
@@ -65,7 +72,7 @@ def test_what_a_drawn_rule_finds_becomes_an_alarm(
     topic: str,
     afar: bytes,
 ) -> None:
-    """A crowd zone is drawn while the worker works: reading, change, alarm and counts follow; removed, it is followed no more."""
+    """A crowd zone is drawn while the worker works: reading, change, alarm and counts follow; removed, its alarm returns."""
     connection.execute("INSERT INTO device (id, kind, name) VALUES (%s, 'camera', %s)", (topic, topic))
     after = live.last_id()
 
@@ -86,10 +93,14 @@ def test_what_a_drawn_rule_finds_becomes_an_alarm(
         assert (watched.watching, watched.resting, watched.values) == ((drawn.id,), (), {drawn.id: 1.0})
         assert watched.fps > 0
         remove(connection, drawn, "Kỹ thuật viên")
+        until(lambda: alarms() == [("crowded", "crowded", "returned_unacknowledged")])
         until(forgotten)
-    assert alarms() == [("crowded", "crowded", "unacknowledged")]
-    stored = rows(db, "SELECT value, quality FROM reading WHERE device = %s AND measure = 'crowded'", topic)
-    assert set(stored) == {(1.0, 0)}
+    assert alarms() == [("crowded", "crowded", "returned_unacknowledged")]
+    stored = rows(
+        db, "SELECT value, quality FROM reading WHERE device = %s AND measure = 'crowded' ORDER BY time", topic
+    )
+    assert set(stored[:-1]) == {(1.0, 0)}
+    assert stored[-1] == (0.0, 0)
     published = [
         reading.value
         for _, change in live.changes(after, count=5000)
@@ -97,8 +108,8 @@ def test_what_a_drawn_rule_finds_becomes_an_alarm(
         for reading in change.readings
         if (reading.device, reading.measure) == (topic, "crowded")
     ]
-    assert published
-    assert set(published) == {1.0}
+    assert set(published[:-1]) == {1.0}
+    assert published[-1] == 0.0
     ((seconds, watched_s),) = rows(
         db,
         "SELECT sum(seconds) FILTER (WHERE label = 'person'), sum(watched_s) FILTER (WHERE label = '') FROM camera_flow"
@@ -109,6 +120,72 @@ def test_what_a_drawn_rule_finds_becomes_an_alarm(
     assert isinstance(seconds, float)
     assert isinstance(watched_s, float)
     assert seconds >= watched_s * 0.9 > 0
+
+
+def test_what_a_worker_before_us_found_ends_with_its_rule(connection: Connection, db: Database, topic: str) -> None:
+    """It died with its finding stored, and the rule was removed before we began. What a camera says of itself is not ours."""
+    cameras = [topic, f"{topic}-own"]
+    for camera in cameras:
+        connection.execute("INSERT INTO device (id, kind, name) VALUES (%s, 'camera', %s)", (camera, camera))
+    drawn = add(connection, msgspec.structs.replace(make("crowd", people=2, seconds=5), camera=topic), "Người vẽ")
+    watch = watch_by(drawn, camera=topic)
+    shown = [scene(time, people(3), topic) for time in every(0.2, 10)]
+    outcomes = [outcome for one in shown if (outcome := watch.look(one, ASPECT)) is not None]
+    write_scenes(connection, shown, Findings(outcomes))
+    connection.execute(
+        "INSERT INTO latest (device, measure, time, value, quality, received) VALUES (%s, 'crowded', now(), 1, 0, now())",
+        (cameras[1],),
+    )
+    remove(connection, drawn, "Người vẽ")
+    book = Rulebook(db.url)
+    try:
+        watchers = Watchers(book)
+        for camera in cameras:
+            assert watchers.look(scene(10.0, [], camera), ASPECT) is None
+        until(lambda: book.standing(topic) == {"crowded"})
+        assert watchers.look(scene(11.0, [], cameras[1]), ASPECT) is None
+        last = scene(11.0, [], topic)
+        outcome = watchers.look(last, ASPECT)
+        assert outcome is not None
+        assert [(one.measure, one.value) for one in outcome.readings] == [("crowded", 0.0)]
+        write_scenes(connection, [last], Findings([outcome]))
+        until(lambda: watchers.look(scene(12.0, [], topic), ASPECT) is None and not book.standing(topic))
+    finally:
+        book.close()
+
+
+def test_a_rule_that_fails_is_told_of_and_the_others_go_on(
+    patient: Settings,
+    detector: Detector,
+    connection: Connection,
+    live: Live,
+    topic: str,
+    afar: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The heartbeat names it and the metrics count it; the page hears what the others do; when it works again, all is well."""
+    connection.execute("INSERT INTO device (id, kind, name) VALUES (%s, 'camera', %s)", (topic, topic))
+    monkeypatch.setattr("vision.rules.camera.TRY_AGAIN_S", 1.0)
+    faulty = add(connection, msgspec.structs.replace(make("congestion", points=WHOLE), camera=topic), "Người vẽ")
+    zone = add(connection, msgspec.structs.replace(make("zone", points=WHOLE), camera=topic), "Người vẽ")
+
+    def fail(_rule: Congestion, _look: object) -> None:
+        raise ZeroDivisionError("a fault")
+
+    def rules() -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+        watched = live.rules_watched(topic)
+        return None if watched is None else (watched.watching, watched.failing)
+
+    failures = REGISTRY.get_sample_value("ioc_vision_rules_failed_total") or 0.0
+    with working(patient, detector) as worker, filmed(live, topic, afar):
+        service = worker._service
+        with monkeypatch.context() as patch:
+            patch.setattr(Congestion, "look", fail)
+            until(lambda: rules() == ((zone.id,), (faulty.id,)))
+            until(lambda: f"rules: rule {faulty.id} of {topic}" in service.heartbeat().reason)
+            assert (REGISTRY.get_sample_value("ioc_vision_rules_failed_total") or 0.0) > failures
+        until(lambda: rules() == ((faulty.id, zone.id), ()))
+        until(lambda: "rules" not in service.heartbeat().reason)
 
 
 def test_rules_are_read_again_when_they_change_and_hold_while_the_database_is_away(

@@ -13,13 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ioc.camera_rules import FOLLOWED_FPS, RULE_KINDS
+from ioc.db.camera_budgets import LEAST_FPS
+from ioc.live import RULES_TTL_S
 from tests.vision.film import ASPECT, START, Actor, counted, every, said, scene, show, straight, watch_by
 from tests.vision.test_rules import make, people
-from vision.rules.camera import HAND_ON_S, SAY_AGAIN_S
+from vision.rules.camera import HAND_ON_S, SAY_AGAIN_S, TRY_AGAIN_S
+from vision.rules.congestion import Congestion
 from vision.track import LONGEST_GAP_S
 
 ALL = [make(kind, number) for number, kind in enumerate(RULE_KINDS, 1)]
-FOLLOWING = {rule.id for rule in ALL if RULE_KINDS[rule.kind].least_fps}
+EVERY = {rule.id for rule in ALL}
+FOLLOWING = {rule.id for rule in ALL if RULE_KINDS[rule.kind].least_fps >= FOLLOWED_FPS}
 
 
 @pytest.mark.parametrize(("fps", "rests"), [(10.0, False), (2.0, False), (1.5, True), (0.2, True)])
@@ -36,6 +40,49 @@ def test_what_must_be_followed_rests_when_frames_are_few(fps: float, rests: bool
         "ground",
     }
     assert FOLLOWED_FPS == 2
+
+
+@pytest.mark.parametrize(("gap", "rests"), [(5.0, FOLLOWING), (6.0, FOLLOWING), (9.0, FOLLOWING), (15.0, EVERY)])
+def test_nothing_is_followed_over_gaps_of_seconds(gap: float, rests: set[int]) -> None:
+    """Each frame shows another car, by turns before the line and behind it: nobody crossed it, and the list says what rests."""
+    cars = [
+        Actor(straight(0.5, 0.4 if number % 2 else 0.6, begin=number * gap, end=(number + 0.5) * gap))
+        for number in range(20)
+    ]
+    outcomes = show(watch_by(*ALL), cars, every(gap, 20 * gap))
+    assert {value for _, value in said(outcomes, "wrongWayVehicles")} <= {0.0}
+    for kind in ("line", "wrong_way"):
+        (rule,) = (rule.id for rule in ALL if rule.kind == kind)
+        assert not [label for label in counted(outcomes, rule) if label]
+    assert len(outcomes) == 20
+    for outcome in outcomes[3:]:
+        assert set(outcome.watched.resting) == rests
+        assert outcome.watched.fps == pytest.approx(1 / gap, abs=0.01)
+
+
+@pytest.mark.parametrize(("fps", "most"), [(1.6, 1), (1.8, 1), (1.9, 1), (2.0, 0), (2.1, 0)])
+def test_rules_do_not_come_and_go_with_a_rate_that_wavers(fps: float, most: int) -> None:
+    """Ten minutes, each gap off by 15 % at most: they rest or wake once; at 2 frames/s they never rest."""
+    dice = np.random.default_rng(11)
+    times = np.cumsum(dice.uniform(0.85, 1.15, round(600 * fps)) / fps)
+    states = [bool(outcome.watched.resting) for outcome in show(watch_by(make("line")), [], times)]
+    assert sum(one != next_one for one, next_one in pairwise(states)) <= most
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_what_stands_is_found_at_a_picture_every_ten_seconds(seed: int) -> None:
+    """Each gap off by 3 %, as clocks and networks are."""
+    times = np.cumsum(np.random.default_rng(seed).uniform(9.7, 10.3, 40))
+    rules = [make("stopped", 1, seconds=60), make("congestion", 2, seconds=60)]
+    outcomes = show(watch_by(*rules), [Actor(straight(0.5, 0.5))], times)
+    for outcome in outcomes[10:]:
+        assert outcome.watched.watching == (1, 2)
+        assert outcome.watched.values == {1: 1.0, 2: 0.0}
+
+
+def test_no_budget_keeps_a_rule_from_its_work() -> None:
+    """A frame that misses its turn waits for the next."""
+    assert 2 / LEAST_FPS <= LONGEST_GAP_S < RULES_TTL_S
 
 
 def test_rules_rest_and_wake_as_the_rate_changes() -> None:
@@ -117,6 +164,75 @@ def test_a_finding_comes_with_its_reading() -> None:
         for one in outcome.opened:
             assert [reading.measure for reading in outcome.readings] == [one.measure]
     assert [one.rule.id for outcome in outcomes for one in outcome.opened] == [1, 2]
+
+
+def test_what_was_found_ends_when_nobody_looks_for_it() -> None:
+    """The rule is gone, by whatever worker it was found: it is said once that nothing is found, and of nothing else."""
+    watch = watch_by(make("zone"))
+    watch.follow([make("zone")], {"stoppedVehicles"})
+    outcomes = show(watch, [], every(0.2, 10))
+    assert [(one.measure, one.value) for outcome in outcomes for one in outcome.readings] == [("stoppedVehicles", 0.0)]
+    watch.follow([], {"stoppedVehicles"})
+    watch.lost()
+    (again,) = show(watch, [], [10.0])
+    assert [one.value for one in again.readings] == [0.0]
+    watch.follow([])
+    watch.lost()
+    (last,) = show(watch, [], [10.2])
+    assert last.readings == ()
+
+
+def test_what_was_found_ends_when_its_rule_rests_and_stands_until_it_knows_better() -> None:
+    """Somebody goes the wrong way, then frames are few; a worker that only begins ends nothing."""
+    watch = watch_by(rule := make("wrong_way", seconds=60))
+    wrong = [Actor(straight(0.5, 0.9, 0, -0.08))]
+    assert said(show(watch, wrong, every(0.1, 12)), "wrongWayVehicles")[-1][1] == 1
+    watch.follow([rule], {"wrongWayVehicles"})
+    outcomes = show(watch, [], every(1.0, 40, 12.0))
+    assert [value for _, value in said(outcomes, "wrongWayVehicles")] == [0]
+    assert next(outcome.watched.resting for outcome in outcomes if outcome.readings) == (rule.id,)
+    fresh = watch_by(rule)
+    fresh.follow([rule], {"wrongWayVehicles"})
+    assert said(show(fresh, [], every(0.1, 59)), "wrongWayVehicles") == []
+
+
+def test_a_rule_that_fails_is_left_out_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault in one: the others find and count on, it is named, its finding ends, and it works again when the fault is gone."""
+    stopped, faulty = make("stopped", 1, seconds=10), make("congestion", 2, seconds=5)
+    watch = watch_by(stopped, faulty)
+    cars = [Actor(straight(0.5, 0.5))]
+    first = show(watch, cars, every(0.2, 8))
+    assert first[-1].watched.watching == (1, 2)
+    assert watch.faults == {}
+    tried = []
+
+    def fail(_rule: Congestion, _look: object) -> None:
+        tried.append(1)
+        raise ZeroDivisionError("a fault")
+
+    watch.follow([stopped, faulty], {"congested"})
+    with monkeypatch.context() as patch:
+        patch.setattr(Congestion, "look", fail)
+        outcomes = show(watch, cars, every(0.2, 8 + 1.5 * TRY_AGAIN_S, 8.0))
+    assert len(tried) == 2
+    assert {(one.watched.watching, one.watched.resting, one.watched.failing) for one in outcomes} == {((1,), (), (2,))}
+    assert [type(error) for error in watch.faults.values()] == [ZeroDivisionError]
+    assert [time for time, _ in said(outcomes, "stoppedVehicles")] == [pytest.approx(10, abs=0.5)]
+    assert [value for _, value in said(outcomes, "congested")] == [0]
+    later = show(watch, cars, every(0.2, 8 + 2.5 * TRY_AGAIN_S, 8 + 1.5 * TRY_AGAIN_S))
+    assert later[-1].watched.watching == (1, 2)
+    assert watch.faults == {}
+
+
+def test_a_rule_that_cannot_even_begin_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails at its drawing keeps no other from being followed."""
+
+    def fail(_rule: Congestion, _drawn: object) -> None:
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr(Congestion, "__init__", fail)
+    (*_, last) = show(watch_by(make("congestion"), make("zone", 2)), [], every(0.2, 2))
+    assert (last.watched.watching, last.watched.failing) == ((2,), (1,))
 
 
 def test_nothing_is_said_that_is_not_known() -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 import numpy as np
 
-from ioc.camera_rules import FOLLOWED_FPS, RULE_KINDS, VEHICLES, CameraRule
+from ioc.camera_rules import FOLLOWED_FPS, RESTS_FPS, RULE_KINDS, VEHICLES, CameraRule
 from ioc.db.camera_flow import CameraFlow, Flow
 from ioc.model import Detection, Quality, Reading, RulesWatched
 from vision.rules import watching
@@ -26,14 +26,17 @@ FINDINGS: Final = {kind.key: kind.measure for kind in RULE_KINDS.values() if kin
 _STATES: Final = frozenset({"congested", "crowded"})
 #: The frame rate is that of so many seconds.
 RATE_S: Final = 10.0
-#: Just below the rate at which rules rest they go on, so that they do not come and go with it.
-RATE_SLACK: Final = 0.9
 #: Frames of which objects are followed are no further apart than this; between others something may have been missed.
 FOLLOWED_GAP_S: Final = 1.0
 #: What was counted is handed on so often, and whenever a minute ends.
 HAND_ON_S: Final = 1.0
 #: What is found is said again after this time, changed or not, so that it does not grow old.
 SAY_AGAIN_S: Final = 30.0
+#: A rule that failed is tried again, from its beginning, after this time.
+TRY_AGAIN_S: Final = 30.0
+
+Key = tuple[int, int]
+"""Id and version of a rule."""
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -64,12 +67,22 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class CameraWatch:
-    """The rules of one camera at work. Frames come one after another; only `lost` may be called by another thread meanwhile."""
+    """The rules of one camera at work. Frames come one after another; only `lost` may be called by another thread meanwhile.
+
+    Attributes:
+        faults: of the rules that failed and have not worked since: their last fault.
+    """
 
     def __init__(self, camera: str) -> None:
+        self.faults: dict[Key, Exception] = {}
         self._camera = camera
         self._rules: tuple[CameraRule, ...] = ()
-        self._watching: dict[tuple[int, int], Watching] = {}
+        self._standing: Collection[str] = ()
+        self._watching: dict[Key, Watching] = {}
+        self._failed: dict[Key, float] = {}
+        self._times: deque[float] = deque()
+        #: Frames in a row that came after a hole.
+        self._holes = 0
         self._handed_on = 0.0
         self._flows_of: datetime | None = None
         self._flows: dict[tuple[int, int, str], Flow] = {}
@@ -78,39 +91,53 @@ class CameraWatch:
     def _begin(self) -> None:
         """Begin anew: after a hole nothing that was seen before says anything of now."""
         self._tracker = Tracker(classes=len(LABELS), person=LABELS.index("person"))
-        self._times: deque[float] = deque()
         self._last: float | None = None
         self._followed = True
         self._counted: set[int] = set()
         self._said: dict[str, tuple[float, float]] = {}
         self._found: dict[int, float] = {}
-        ground = next((rule for rule in self._rules if rule.kind == "ground"), None)
-        self._ground = Ground(ground) if ground is not None else None
-        self._watching = {(rule.id, rule.version): self._watch(rule) for rule in self._rules}
-
-    def _watch(self, rule: CameraRule) -> Watching:
-        return self._ground if rule.kind == "ground" and self._ground is not None else watching(rule, self._ground)
-
-    def follow(self, rules: Sequence[CameraRule]) -> None:
-        """Follow these rules from now on; those that did not change go on where they were."""
-        if tuple(rules) == self._rules:
-            return
-        before, self._rules = self._watching, tuple(rules)
-        ground = next((rule for rule in rules if rule.kind == "ground"), None)
-        kept = before.get((ground.id, ground.version)) if ground is not None else None
-        measured_otherwise = kept is not self._ground
-        if ground is None:
-            self._ground = None
-        else:
-            self._ground = kept if isinstance(kept, Ground) else Ground(ground)
         self._watching = {}
+        self._watch()
+
+    def _watch(self) -> None:
+        """Begin with the rules that are not followed yet, but for those that have failed."""
         for rule in self._rules:
-            key = (rule.id, rule.version)
-            # A crowd's limit follows from the ground.
-            known = None if rule.kind == "crowd" and measured_otherwise else before.get(key)
-            self._watching[key] = known if known is not None else self._watch(rule)
-        ids = {rule.id for rule in rules}
-        self._found = {number: value for number, value in self._found.items() if number in ids}
+            key = _key(rule)
+            if key not in self._watching and key not in self._failed:
+                ground = next((watch for watch in self._watching.values() if isinstance(watch, Ground)), None)
+                try:
+                    self._watching[key] = watching(rule, ground)
+                except Exception as error:  # noqa: BLE001 - see `_fail`
+                    self._fail(key, error)
+
+    def _fail(self, key: Key, error: Exception) -> None:
+        """Leave a rule out: a fault of ours in one must end neither the others nor the work on all cameras."""
+        self.faults[key] = error
+        self._failed[key] = self._last or 0.0
+        self._watching.pop(key, None)
+
+    def follow(self, rules: Sequence[CameraRule], standing: Collection[str] = ()) -> None:
+        """Follow these rules from now on; those that did not change go on where they were.
+
+        Args:
+            rules: of the camera.
+            standing: measures of which was said last, by us or a worker before us, that a rule finds something.
+        """
+        self._standing = standing
+        # The ground first: others measure by it.
+        ordered = tuple(sorted(rules, key=lambda rule: rule.kind != "ground"))
+        if ordered == self._rules:
+            return
+        # A crowd's limit follows from the ground.
+        fixed = [rule for rule in self._rules if rule.kind == "ground"] == [
+            one for one in rules if one.kind == "ground"
+        ]
+        kept = {_key(rule) for rule in rules if fixed or rule.kind != "crowd"}
+        self._rules = ordered
+        self._watching = {key: watch for key, watch in self._watching.items() if key in kept}
+        self._failed = {key: time for key, time in self._failed.items() if key in kept}
+        self.faults = {key: error for key, error in self.faults.items() if key in kept}
+        self._watch()
 
     def lost(self) -> None:
         """What was handed on last was not stored: say everything again."""
@@ -125,61 +152,81 @@ class CameraWatch:
             aspect: width of the picture by its height.
         """
         time = scene.time.timestamp()
-        if self._last is not None and time - self._last > LONGEST_GAP_S:
+        hole = self._last is not None and time - self._last > LONGEST_GAP_S
+        if hole:
             self._begin()
         tracks = self._tracker.step(time, _rows(scene.detections), aspect)
         if tracks is None:
             return None
         gap = 0.0 if self._last is None else time - self._last
         self._last = time
-        fps = self._rate(time)
+        fps = self._rate(time, hole)
         before, self._flows_of = self._flows_of, scene.time.replace(second=0, microsecond=0)
         ended: dict[tuple[int, int, str], Flow] = {}
         if before is not None and before != self._flows_of:
             ended, self._flows = self._flows, {}
         resting = self._take(Look(time, gap, self._followed, aspect, tracks, {}))
+        failing = {rule.id for rule in self._rules if _key(rule) not in self._watching}
+        awake = {rule.id for rule in self._rules} - resting - failing
         flows = self._hand_on(before, ended, time, gap)
-        readings, opened = self._say(time, scene.time, {rule.id for rule in self._rules} - resting)
+        readings, opened = self._say(time, scene.time, awake)
         watched = RulesWatched(
             self._camera,
             scene.time,
             fps,
-            tuple(rule.id for rule in self._rules if rule.id not in resting),
+            tuple(sorted(awake)),
             tuple(sorted(resting)),
             {rule.id: value for rule in self._rules if (value := self._value(rule)) is not None},
+            tuple(sorted(failing)),
         )
         return Outcome(self._camera, scene.time, self._rules, flows, readings, opened, watched)
 
-    def _rate(self, time: float) -> float:
+    def _rate(self, time: float, hole: bool) -> float:
         """Frames a second as they come; sets whether objects are followed."""
         self._times.append(time)
-        while self._times[0] < time - RATE_S:
+        # Rarer frames than the span holds have a rate as well.
+        while len(self._times) > 2 and self._times[0] < time - RATE_S:
             self._times.popleft()
-        span = time - self._times[0]
-        if len(self._times) < 3:
-            # Too few to tell; a gap that is too long is not counted as watched anyway.
-            return 0.0 if span == 0 else round((len(self._times) - 1) / span, 2)
-        fps = (len(self._times) - 1) / span
-        self._followed = fps >= FOLLOWED_FPS * RATE_SLACK
+        fps = (len(self._times) - 1) / (time - self._times[0]) if len(self._times) > 1 else 0.0
+        self._holes = self._holes + 1 if hole else 0
+        if self._holes > 1:
+            self._followed = False
+        elif not hole and len(self._times) > 1:
+            # As it is shown: nothing rests for want of 2 while 2.0 come.
+            self._followed = fps >= RESTS_FPS if self._followed else round(fps, 1) >= FOLLOWED_FPS
         return round(fps, 2)
 
     def _take(self, look: Look) -> set[int]:
         """Show the frame to the rules; returns those that rest."""
-        resting = set()
-        if self._ground is not None and look.followed:
-            self._ground.look(look)
-            look = look._replace(kmh=self._ground.kmh)
+        for key in [key for key, failed in self._failed.items() if look.time - failed >= TRY_AGAIN_S]:
+            del self._failed[key]
+        self._watch()
+        resting: set[int] = set()
         people: set[int] = set()
         crossed: set[int] = set()
-        for (number, version), watch in self._watching.items():
-            followed = RULE_KINDS[watch.rule.kind].least_fps > 0
-            if followed and not look.followed:
-                resting.add(number)
-                watch.value = None
-                watch.forget(look.tracks.ended)
+        for rule in self._rules:
+            number, version = key = _key(rule)
+            watch = self._watching.get(key)
+            if watch is None:
                 continue
-            if watch is not self._ground:
-                watch.look(look)
+            followed = RULE_KINDS[rule.kind].least_fps >= FOLLOWED_FPS
+            # After one hole all begins anew; after another nothing ever would come of it.
+            rests = (followed and not look.followed) or self._holes > 1
+            try:
+                if rests:
+                    watch.value = None
+                    watch.forget(look.tracks.ended)
+                else:
+                    watch.look(look)
+            except Exception as error:  # noqa: BLE001 - see `_fail`
+                self._fail(key, error)
+                continue
+            if rests:
+                resting.add(number)
+                continue
+            self.faults.pop(key, None)
+            if isinstance(watch, Ground):
+                look = look._replace(kmh=watch.kmh)
             # Frames too far apart may have missed who came between them.
             if look.gap <= (FOLLOWED_GAP_S if followed else LONGEST_GAP_S):
                 self._flow(number, version, "").watched_s += look.gap
@@ -240,10 +287,12 @@ class CameraWatch:
     # --- what is found ---
 
     def _value(self, rule: CameraRule) -> float | None:
-        return self._watching[rule.id, rule.version].value
+        watch = self._watching.get(_key(rule))
+        return None if watch is None else watch.value
 
     def _say(self, time: float, at: datetime, awake: set[int]) -> tuple[tuple[Reading, ...], tuple[Opened, ...]]:
         readings, opened = [], []
+        self._found = {number: found for number, found in self._found.items() if number in awake}
         for kind, measure in FINDINGS.items():
             rules = [rule for rule in self._rules if rule.kind == kind and rule.id in awake]
             for rule in rules:
@@ -252,6 +301,9 @@ class CameraWatch:
                     opened.append(Opened(rule, measure))
                 self._found[rule.id] = found
             value = _together(measure, [self._value(rule) for rule in rules])
+            if not rules and measure in self._standing:
+                # Nobody looks for it any more: what was found ends, or its alarm would stay for ever.
+                value = 0.0
             if value is None:
                 continue
             said = self._said.get(measure)
@@ -260,6 +312,10 @@ class CameraWatch:
                 self._said[measure] = (value, time)
                 readings.append(Reading(at, self._camera, measure, value, Quality.GOOD, datetime.now(UTC)))
         return tuple(readings), tuple(opened)
+
+
+def _key(rule: CameraRule) -> Key:
+    return rule.id, rule.version
 
 
 def _together(measure: str, values: Sequence[float | None]) -> float | None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from typing import Final
 
 import structlog
 
+from vision.figures import RULES_FAILED
 from vision.rulebook import Rulebook
-from vision.rules.camera import CameraWatch, Outcome
+from vision.rules.camera import CameraWatch, Key, Outcome
 from vision.scene import Scene
+
+#: A camera that is not looked at for so long, as when it is another worker's now, has no faults of ours.
+FORGET_S: Final = 120.0
+#: As in what is counted: rule 0 is the camera as a whole.
+_WHOLE: Final[Key] = (0, 0)
 
 
 class Watchers:
@@ -17,27 +25,58 @@ class Watchers:
     def __init__(self, rulebook: Rulebook) -> None:
         self._rulebook = rulebook
         self._watches: dict[str, CameraWatch] = {}
-        #: Cameras of which a fault was told.
-        self._failed: set[str] = set()
+        #: By camera: when it was looked at, and its faults by rule; `_WHOLE` = a fault of no single rule.
+        self._faults: dict[str, tuple[float, dict[Key, Exception]]] = {}
+
+    @property
+    def fault(self) -> str:
+        """What keeps rules from being followed, "" when nothing does."""
+        edge = time.monotonic() - FORGET_S
+        faults = [
+            f"{'' if key == _WHOLE else f'rule {key[0]} of '}{camera}: {error!r}"
+            for camera, (looked, found) in tuple(self._faults.items())
+            for key, error in found.items()
+            if looked > edge
+        ]
+        more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
+        return faults[0] + more if faults else ""
 
     def look(self, scene: Scene, aspect: float) -> Outcome | None:
         """What follows from a frame by the rules of its camera; None when it has none, or the frame is not newer."""
-        rules = self._rulebook.rules(scene.camera)
-        if not rules:
-            self._watches.pop(scene.camera, None)
+        camera = scene.camera
+        # In this order: what stands must not be set against rules that are older, or not known yet.
+        standing, rules = self._rulebook.standing(camera), self._rulebook.rules(camera)
+        if not rules and not standing:
+            self._watches.pop(camera, None)
+            self._faults.pop(camera, None)
             return None
-        watch = self._watches.get(scene.camera)
+        watch = self._watches.get(camera)
         if watch is None:
-            watch = self._watches[scene.camera] = CameraWatch(scene.camera)
+            watch = self._watches[camera] = CameraWatch(camera)
+        outcome = None
+        faults: dict[Key, Exception] = {}
         try:
-            watch.follow(rules)
-            return watch.look(scene, aspect)
-        except Exception:  # noqa: BLE001 - a fault of ours in one picture must not end the work on all, worker by worker
-            if scene.camera not in self._failed:
-                self._failed.add(scene.camera)
-                structlog.get_logger().exception("rules failed", camera=scene.camera)
-            del self._watches[scene.camera]
-            return None
+            watch.follow(rules, standing)
+            outcome = watch.look(scene, aspect)
+            faults = dict(watch.faults)
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one picture must not end the work on all, worker by worker
+            del self._watches[camera]
+            faults[_WHOLE] = error
+        self._note(camera, faults)
+        return outcome
+
+    def _note(self, camera: str, faults: dict[Key, Exception]) -> None:
+        """Count the faults that are new, and tell of each rule's first."""
+        _, before = self._faults.get(camera, (0.0, {}))
+        for key, error in faults.items():
+            if before.get(key) is not error:
+                RULES_FAILED.inc()
+            if key not in before:
+                structlog.get_logger().error("rules failed", camera=camera, rule=key[0], exc_info=error)
+        if faults:
+            self._faults[camera] = (time.monotonic(), faults)
+        else:
+            self._faults.pop(camera, None)
 
     def lost(self, outcomes: Iterable[Outcome]) -> None:
         """These were not stored."""
