@@ -12,7 +12,7 @@ from ioc.catalog import MEASURES, Measure, measure_named
 from ioc.errors import RejectedError, TopicError
 from ioc.json_path import Path, leaves, write_path
 from ioc.mapped import stamp_of
-from ioc.mapping import IGNORE, Item, TimeFormat, TopicMapping, collides, supplements
+from ioc.mapping import IGNORE, Item, TimeFormat, TopicMapping, clash, supplements
 from ioc.topics import check_filter
 from ioc.units import UNITS, convert
 
@@ -135,7 +135,7 @@ def _device(topic: str, level: int, listed: Sequence[tuple[Path, Any]], standing
         check_filter(pattern)
     except TopicError:
         pattern = topic
-    if len(levels) == 1 or any(collides(wide, pattern) for wide in standing):
+    if len(levels) == 1 or clash(pattern, standing) is not None:
         pattern = topic
     return f"{{{level}}}", pattern
 

@@ -16,6 +16,8 @@ import msgspec
 from ingest.message import QUARANTINE, Block, Outgoing, Raw
 from ioc.model import Announcement, Answer, DeviceState, Discovery, Event, Frame, Reading, Rejected
 
+#: Packet ids are looked at in slices of so many.
+ID_SLICE: Final = 4096
 #: Data older than this says nothing about whether its device lives now.
 FRESH_S: Final = 60.0
 
@@ -72,6 +74,7 @@ class Batch:
         "announced_of",
         "answers",
         "answers_of",
+        "begun",
         "born",
         "clock_off",
         "clock_off_of",
@@ -85,6 +88,7 @@ class Batch:
         "marks",
         "messages",
         "outgoing",
+        "passed",
         "readings",
         "readings_of",
         "redelivered",
@@ -129,6 +133,10 @@ class Batch:
         self.undated: set[int] = set()
         #: Spooled messages without an identity of their own, to be noted as committed: whose, which, and what.
         self.marks: dict[tuple[str, int], bytes] = {}
+        #: Sessions that the broker has begun, by client id: the first message of each, and its name.
+        self.begun: dict[str, tuple[int, bytes]] = {}
+        #: How far packet ids have come, by client id, where they have come into another slice.
+        self.passed: dict[str, int] = {}
         #: The last announcement of each device; None = retired.
         self.announced: dict[str, Announcement | None] = {}
         self.announced_of: dict[str, int] = {}
@@ -170,6 +178,8 @@ class Batch:
             or self.answers
             or self.undated
             or self.marks
+            or self.begun
+            or self.passed
             or self.announced
             or self.discovered
             or self.context
@@ -197,8 +207,15 @@ class Batch:
         if block.generation or block.segment:
             self.handed_on += len(block.messages)
         mids = [mid for _, _, mid, _ in block.messages if mid]
+        if block.begins:
+            self.begun[block.source] = first, block.begins
         if mids and block.generation:
             self.acks.setdefault(block.generation, []).extend(mids)
+        # An id that comes again says nothing of how far they have come.
+        if mids and mids[-1] % ID_SLICE <= len(mids) and (block.generation or block.segment):
+            fresh = [mid for _, _, mid, again in block.messages if mid and not again]
+            if fresh:
+                self.passed[block.source] = fresh[-1]
         # When a redelivered one came first its device may have been of another kind, so that it went to quarantine.
         self.undated.update([place for place, message in enumerate(block.messages, first) if message[3]])
         self.messages += block.messages

@@ -1,12 +1,14 @@
 """Sends what people order, once and never late, and sees whether it was done.
 
 One ingest process does it, whoever holds the lock; a command that its predecessor was sending is sent again while it is fresh,
-for a target that is told twice is still the same target.
+for a target that is told twice is still the same target. What waits for the broker is not sent any more once a newer order for
+its device is there, or once another process may send.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,7 +16,7 @@ from typing import Final, Protocol
 
 from ingest.dialect import Dialect
 from ingest.message import Outgoing
-from ingest.outbox import LATE, Done
+from ingest.outbox import LATE, WITHDRAWN, Done
 from ioc.commands import CONFIRM_WITHIN, shown
 from ioc.db import commands as stored
 from ioc.db.commands import Failure
@@ -28,14 +30,32 @@ from ioc.service import Service, utc_now
 _LOCK: Final = 0x7464_7365_6E64
 #: How long a round waits for the broker's acknowledgements, so that they are on the screen at once.
 _WAIT_S: Final = 0.5
+#: A process that has not looked for so long sends nothing: the server gives the connection that holds the lock up after half a
+#: minute without a sign of life, and then another process sends.
+_LEASE_S: Final = 10.0
 
 
 class Publish(Protocol):
     """Gives a message to the broker (`ingest.link.Link.publish`)."""
 
-    def __call__(self, message: Outgoing, *, within_s: float, done: Done) -> None:
+    def __call__(self, message: Outgoing, *, within_s: float, done: Done, wanted: Callable[[], bool]) -> None:
         """Publish at QoS 1."""
         ...
+
+
+class _Sending:
+    """A command that the link has.
+
+    Attributes:
+        leading: the connection that held the lock when it was handed over.
+        left: how many of its messages the broker has not acknowledged.
+        over: it has ended: nothing of it is to be sent any more.
+    """
+
+    def __init__(self, leading: Connection, left: int) -> None:
+        self.leading = leading
+        self.left = left
+        self.over = False
 
 
 class Commander:
@@ -54,8 +74,10 @@ class Commander:
         self._publish = publish
         self._tell = tell
         self._leading: Connection | None = None
-        #: Commands the link has, with how many of their messages the broker has not acknowledged.
-        self._posted: dict[int, int] = {}
+        #: When this process last knew that it leads, by the monotonic clock.
+        self._led_at = 0.0
+        #: Commands the link has.
+        self._posted: dict[int, _Sending] = {}
         #: What became of them and is not written down yet.
         self._sent: dict[int, datetime] = {}
         self._failed: dict[int, Failure] = {}
@@ -67,7 +89,9 @@ class Commander:
             return
         now = utc_now()
         self._note(connection)
+        asked_at = time.monotonic()
         self._tell(stored.expire(connection, now, self._patience, CONFIRM_WITHIN))
+        self._led_at = asked_at
         self._confirm(connection, now)
         posted = self._send(connection)
         if posted:
@@ -87,6 +111,8 @@ class Commander:
     def _send(self, connection: Connection) -> list[int]:
         """Give the link what waits; returns the numbers of those commands."""
         waiting = [command for command in stored.to_send(connection) if not self._knows(command.id)]
+        # After that look: each that waits has ended the one before it in the same transaction.
+        self._withdraw(connection)
         if not waiting:
             return []
         devices = {one.id: one for one in devices_named(connection, {command.device for command in waiting})}
@@ -103,11 +129,17 @@ class Commander:
         posted = sorted(stored.mark_handed(connection, parcels)) if parcels else []
         for order in posted:
             until, messages = parcels[order]
+            sending = _Sending(connection, len(messages))
             with self._settled:
-                self._posted[order] = len(messages)
+                self._posted[order] = sending
             left_s = (until - utc_now()).total_seconds()
             for message in messages:
-                self._publish(message, within_s=left_s, done=partial(self._done, order))
+                self._publish(
+                    message,
+                    within_s=left_s,
+                    done=partial(self._done, order, sending),
+                    wanted=partial(self._wants, sending),
+                )
         self._note(connection)
         return posted
 
@@ -132,15 +164,28 @@ class Commander:
             raise CommandError(f"dialect {device.dialect} has no message for it")
         return messages
 
-    def _done(self, order: int, outcome: str | None, handed: datetime) -> None:
+    def _withdraw(self, connection: Connection) -> None:
+        """Let nothing be sent any more of commands that have ended."""
+        with self._settled:
+            posted = dict(self._posted)
+        for order in stored.expired(connection, posted) if posted else ():
+            posted[order].over = True
+
+    def _wants(self, sending: _Sending) -> bool:
+        """Whether it is still to be sent, and by us; the network thread asks."""
+        return not (sending.over or sending.leading.closed or time.monotonic() - self._led_at > _LEASE_S)
+
+    def _done(self, order: int, sending: _Sending, outcome: str | None, handed: datetime) -> None:
         """The network thread tells what became of one message."""
         with self._settled:
-            if order not in self._posted:
-                return  # another message of it failed
-            self._posted[order] -= 1
-            if outcome is not None:
+            if self._posted.get(order) is not sending:
+                return  # another message of it failed, or it was handed over anew
+            sending.left -= 1
+            if outcome == WITHDRAWN:
+                pass  # the database says why, or still has it to be sent
+            elif outcome is not None:
                 self._failed[order] = Failure(order, "expired" if outcome == LATE else "failed", outcome, utc_now())
-            elif self._posted[order] == 0:
+            elif sending.left == 0:
                 self._sent[order] = handed
             else:
                 return
@@ -149,7 +194,9 @@ class Commander:
 
     def _knows(self, order: int) -> bool:
         with self._settled:
-            return order in self._posted or order in self._sent or order in self._failed
+            sending = self._posted.get(order)
+            is_posted = sending is not None and not sending.leading.closed
+            return is_posted or order in self._sent or order in self._failed
 
     def _note(self, connection: Connection) -> None:
         """Write down what became of commands; what cannot be written now is written when the database is back."""

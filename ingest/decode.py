@@ -14,6 +14,8 @@ from ioc.errors import RejectedError
 
 #: Topics remembered, so that each is parsed once; more than a city has, and a bound all the same.
 _MOST_ROUTES: Final = 500_000
+#: Bytes of a topic: what is remembered by its topic is found by an index, which holds no more than some 2,700.
+_LONGEST_TOPIC: Final = 1000
 
 
 class Decoder:
@@ -23,6 +25,7 @@ class Decoder:
         intake: takes what is decoded.
         dialects: asked in this order whose a topic is.
         most_bytes: larger payloads go to quarantine unread.
+        ahead: called with a topic and its route, which it may replace, before the route is remembered.
         supplement: called with the topic when a message held values for which there is no measure, before they are refused.
     """
 
@@ -32,11 +35,13 @@ class Decoder:
         dialects: Iterable[Dialect],
         *,
         most_bytes: int,
+        ahead: Callable[[str, Route], Route] | None = None,
         supplement: Callable[[str, Intake], None] | None = None,
     ) -> None:
         self._intake = intake
         self._dialects = tuple(dialects)
         self._most_bytes = most_bytes
+        self._ahead = ahead
         self._supplement = supplement
         self._routes: dict[bytes, Route] = {}
         self._log = structlog.get_logger().bind(service="ingest")
@@ -75,6 +80,8 @@ class Decoder:
         Raises:
             RejectedError: `encoding` or `topic`.
         """
+        if len(raw) > _LONGEST_TOPIC:
+            raise RejectedError("topic", f"topic of {len(raw)} bytes, most is {_LONGEST_TOPIC}")
         try:
             topic = raw.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -84,6 +91,8 @@ class Decoder:
         for dialect in self._dialects:
             route = dialect.route(topic)
             if route is not None:
+                if self._ahead is not None:
+                    route = self._ahead(topic, route)
                 if route.lasting:
                     if len(self._routes) >= _MOST_ROUTES:
                         self._routes.clear()

@@ -2,7 +2,9 @@
 
 A reading has its device's time, and storing it twice changes nothing. A message without a time, or one that goes to quarantine,
 has no such key. The broker repeats packet id and content when it delivers a message again, and uses the id for another message
-only after our acknowledgement; so the deliveries that were committed are kept, the last one of each packet id.
+only after our acknowledgement; so the deliveries that were committed are kept, the last one of each packet id. They are void
+once the broker has begun another session (`ingest.session`), or has come so far round with its packet ids that it will use them
+for other messages next.
 
 A message from the spool has two identities. Its place there tells whether it was committed before this process began to read the
 segment again. Its packet id tells whether the broker has delivered it again because our acknowledgement came to nothing.
@@ -18,7 +20,7 @@ import hashlib
 from functools import partial
 from typing import Final
 
-from ingest.batch import Batch
+from ingest.batch import ID_SLICE, Batch
 from ingest.message import Raw
 from ingest.order import Delivered, Session, follow
 from ioc.db.pool import Connection
@@ -26,6 +28,12 @@ from ioc.db.pool import Connection
 #: Whose packet id, and which.
 _Key = tuple[str, int]
 _DIGEST_BYTES: Final = 16
+#: The name of a client's last session is kept among its deliveries, where no packet has that id.
+_SESSION: Final = -1
+_MOST_IDS: Final = 65_535
+#: What was noted of so many packet ids ahead is void: those that may be under way (`ingest_inflight`, 30,000 at most), and a
+#: slice, within which nobody looks. As many at least lie behind, whose messages may come again.
+_AHEAD: Final = 30_000 + ID_SLICE
 #: So many messages of a session are remembered in their order: more than a broker hands out unacknowledged, and those whose
 #: acknowledgement it takes but loses with its life.
 _REMEMBERED: Final = 100_000
@@ -52,13 +60,17 @@ def settle_deliveries(connection: Connection, batch: Batch, *, in_order: bool) -
         and origin not in batch.replays
         and not (in_order and batch.spooled(origin) is None)
     ]
-    if not undated and not batch.marks:
+    begun = _begun_anew(connection, batch) if batch.begun else {}
+    passed = {} if in_order else batch.passed
+    if not undated and not batch.marks and not begun and not passed:
         return repeated
     keys_of = {origin: (batch.source(origin), batch.messages[origin][2]) for origin in undated}
     marks = {origin: mark for origin in undated if (mark := batch.spooled(origin)) is not None}
     asked = {keys_of[origin] for origin in undated if batch.messages[origin][3]} | set(marks.values())
     known = _committed(connection, asked) if asked else {}
     fresh: dict[_Key, bytes] = {}
+    #: Of sessions that have ended: nothing of them comes again behind this batch.
+    ended = {key: known.pop(key) for key in list(known) if key[0] in begun}
     dropped = set()
     for origin, key in keys_of.items():
         mark = marks.get(origin)
@@ -68,13 +80,22 @@ def settle_deliveries(connection: Connection, batch: Batch, *, in_order: bool) -
         content = digest(batch.messages[origin])
         if mark is not None:
             batch.marks[mark] = content
-        if batch.messages[origin][3] and content in (known.get(key), fresh.get(key)):
+        is_over = key[0] in begun and origin < begun[key[0]][0]
+        noted = (ended,) if is_over else (known, fresh)
+        if batch.messages[origin][3] and any(deliveries.get(key) == content for deliveries in noted):
             dropped.add(origin)
         else:
-            fresh[key] = content
+            noted[-1][key] = content
     if dropped:
         batch.drop(dropped)
-    fresh |= batch.marks
+    for client in sorted(begun):
+        connection.execute("DELETE FROM delivery WHERE client = %s AND mid > 0", [client])
+    for client, mid in sorted(passed.items()):
+        connection.execute(
+            "DELETE FROM delivery WHERE client = %s AND mid > 0 AND (mid > %s AND mid <= %s OR mid <= %s)",
+            (client, mid, mid + _AHEAD, mid + _AHEAD - _MOST_IDS),
+        )
+    fresh |= batch.marks | {(client, _SESSION): name for client, (_, name) in begun.items()}
     keys = sorted(fresh)
     connection.execute(
         "INSERT INTO delivery (client, mid, digest) SELECT * FROM unnest(%s::text[], %s::int8[], %s::bytea[])"
@@ -138,6 +159,12 @@ def digest(message: Raw) -> bytes:
     whole.update(topic)
     whole.update(payload)
     return whole.digest()
+
+
+def _begun_anew(connection: Connection, batch: Batch) -> dict[str, tuple[int, bytes]]:
+    """The sessions that the broker has begun with this batch, less those that a process before has noted already."""
+    noted = _committed(connection, {(client, _SESSION) for client in batch.begun})
+    return {client: one for client, one in batch.begun.items() if noted.get((client, _SESSION)) != one[1]}
 
 
 def _committed(connection: Connection, keys: set[_Key]) -> dict[_Key, bytes]:

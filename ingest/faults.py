@@ -9,8 +9,10 @@ import psycopg
 import structlog
 
 from ingest.batch import Batch
+from ingest.dialects.native import NAME
 from ingest.quarantine import kept, printable
-from ioc.db.devices import Placed, announce, discover, store_states
+from ioc.db.context import store_context
+from ioc.db.devices import Placed, announce, discover, register_unannounced, store_states
 from ioc.db.events import store_events
 from ioc.db.pool import Connection, Edition
 from ioc.db.readings import admit_clock_off, begin_writing, newest_of, store_readings
@@ -79,6 +81,7 @@ def sift(connection: Connection, on: Edition, batch: Batch) -> int:
         return attempt
 
     found = 0
+    log = structlog.get_logger()
 
     def readings(some: Sequence[Reading]) -> None:
         store_readings(connection, some, begin_writing(connection, on), newest_of(some))
@@ -101,8 +104,18 @@ def sift(connection: Connection, on: Edition, batch: Batch) -> int:
     discovered = list(batch.discovered.values())
     for place, error in bisect(discovered, probe(lambda some: discover(connection, some))).items():
         found += 1
-        structlog.get_logger().error("discovery refused", device=discovered[place].device, why=error)
+        log.error("discovery refused", device=discovered[place].device, why=error)
         del batch.discovered[discovered[place].device]
+    remembered = list(batch.context.items())
+    for place, error in bisect(remembered, probe(lambda some: store_context(connection, dict(some)))).items():
+        found += 1
+        log.error("what a dialect remembers is refused", topic=remembered[place][0], why=error)
+        del batch.context[remembered[place][0]]
+    seen = list(batch.seen)
+    for place, error in bisect(seen, probe(lambda some: register_unannounced(connection, list(some), NAME))).items():
+        found += 1
+        log.error("device refused", device=seen[place], why=error)
+        del batch.seen[seen[place]]
     announced = [one for one in batch.announced.values() if one is not None]
     faults = bisect([Placed(one, "") for one in announced], probe(lambda some: announce(connection, some)))
     for place, error in faults.items():

@@ -29,6 +29,9 @@ _NAMED: Final = 8
 _MOST_HELD: Final = 1000
 #: The parts of a second; adding one to a known second is twice as quick as making a time of its milliseconds.
 _PARTS: Final = tuple(timedelta(milliseconds=part) for part in range(1000))
+#: Values in one message, and characters of the name of one that somebody may still know.
+_MOST_VALUES: Final = 1000
+_LONGEST_NAME: Final = 200
 #: Seconds known.
 _MOST_SECONDS: Final = 100_000
 #: Devices whose discovery is remembered, so that it is written only when it changes.
@@ -132,8 +135,10 @@ class Intake:
         """Values a device measured at one time.
 
         Raises:
-            RejectedError: `time`. Faults of single values are kept, and the other values stored.
+            RejectedError: `time`, or `size`. Faults of single values are kept, and the other values stored.
         """
+        if len(values) > _MOST_VALUES:
+            raise RejectedError("size", f"{len(values)} values, most is {_MOST_VALUES}")
         # Every message comes through here: the common case (an integer, a believable time, numbers in range) takes few calls.
         kind = self.kinds.get(device, "")
         if type(stamp) is int and self._earliest <= stamp <= self._latest:
@@ -179,10 +184,12 @@ class Intake:
         (False) of it.
 
         Raises:
-            RejectedError: `time`. Faults of single values are kept, and the other values stored.
+            RejectedError: `time`, or `size`. Faults of single values are kept, and the other values stored.
         """
         values: dict[str, Any] = {}
-        for name, raw, unit in items:
+        for number, (name, raw, unit) in enumerate(items):
+            if number == _MOST_VALUES:
+                raise RejectedError("size", f"more than {_MOST_VALUES} values")
             try:
                 key, value = canonical(name, raw, unit)
             except RejectedError as error:
@@ -441,7 +448,7 @@ class Intake:
 
     def _refuse(self, error: RejectedError, device: str, stamp: Any, name: str, raw: Any) -> None:
         """A value is wrong; when it is that there is no measure for it, somebody may still know one."""
-        if error.reason == "measure":
+        if error.reason == "measure" and len(name) <= _LONGEST_NAME:
             self.noted = True
             self._unknown.append(Unknown(error, device, stamp, name, raw))
         else:

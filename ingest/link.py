@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from math import inf
@@ -23,7 +23,8 @@ from ingest.inbox import Door
 from ingest.message import OVERHEAD, Block, Outgoing, Raw
 from ingest.metrics import RECEIVED, RECONNECTS
 from ingest.mqtt import BLOCK, BlockClient
-from ingest.outbox import Done, Outbox, forget
+from ingest.outbox import Done, Outbox, always, forget
+from ingest.session import Beginning
 from ioc.mqtt import V5, Contact
 from ioc.service import Service, backoff, utc_now
 from ioc.topics import covers
@@ -83,6 +84,7 @@ class Link:
         #: Filters of which retained messages are wanted over this connection.
         self._retained: set[str] = set()
         self._outbox = Outbox()
+        self._beginning = Beginning(settings.home, client_id)
         self._generation = 0
         self._taken_up = False
         self._asked_retained = False
@@ -144,10 +146,24 @@ class Link:
         }
         self._gone |= named - self._wanted.keys()
 
-    def publish(self, message: Outgoing, *, within_s: float = inf, done: Done = forget) -> None:
+    def publish(
+        self,
+        message: Outgoing,
+        *,
+        within_s: float = inf,
+        done: Done = forget,
+        wanted: Callable[[], bool] = always,
+    ) -> None:
         """Have a message published at QoS 1, from any thread; see `Outbox.put`."""
-        self._outbox.put(message, within_s=within_s, done=done)
+        self._outbox.put(message, within_s=within_s, done=done, wanted=wanted)
         self._rouse()
+
+    def noted(self, name: bytes) -> None:
+        """The database knows of the session of that name; from any thread."""
+        try:
+            self._beginning.noted(name)
+        except OSError as error:
+            self._service.log.warning("the session's name stays on the disk", why=str(error))
 
     def stop_reading(self) -> None:
         """Take nothing more; go on acknowledging."""
@@ -162,6 +178,7 @@ class Link:
     def run(self) -> None:
         """Connect, serve, and connect again until stopped."""
         waits = backoff()
+        self._beginning.recall()
         while not self._ending.is_set():
             try:
                 self._generation = next(_GENERATIONS)
@@ -297,8 +314,12 @@ class Link:
             self._wake.send(b"\0")
 
     def _on_block(self, messages: list[Raw], size: int) -> None:
-        self._door.put(Block(self._generation, utc_now(), messages, size + OVERHEAD * len(messages), self._client_id))
-        self._unacknowledged += len([None for message in messages if message[2]])
+        counted = len([None for message in messages if message[2]])
+        # Messages of QoS 0 alone may be left out on the way.
+        begins = self._beginning.tell() if counted else b""
+        size += OVERHEAD * len(messages)
+        self._door.put(Block(self._generation, utc_now(), messages, size, self._client_id, begins=begins))
+        self._unacknowledged += counted
         self.received += len(messages)
         RECEIVED.inc(len(messages))
 
@@ -310,6 +331,11 @@ class Link:
         if reason.is_failure:
             self._service.degrade("mqtt", f"the broker refuses us: {reason}")
             return
+        if not flags.session_present:
+            try:
+                self._beginning.begin()
+            except OSError as error:
+                self._service.log.warning("the session's name is not on the disk", why=str(error))
         self._connected = True
         self._socket_options()
         self._outbox.take_back(self._client)

@@ -12,6 +12,8 @@ Raw = tuple[bytes, bytes, int, bool]
 
 #: What a message takes in memory beside its bytes.
 OVERHEAD: Final = 250
+#: Length of the name of a session.
+NAME_BYTES: Final = 8
 #: Source of blocks of one message that lay in quarantine and is decoded again; its packet id is its id there.
 QUARANTINE: Final = "quarantine"
 
@@ -26,6 +28,7 @@ class Block(NamedTuple):
         source: whose packet ids these are: the client id of the session.
         segment: of the spool, when they were read back from there.
         first: the place of the first one in that segment; the others follow it.
+        begins: with it begins a session of this name (`ingest.session`); b"" = it is one of those before.
     """
 
     generation: int
@@ -35,6 +38,7 @@ class Block(NamedTuple):
     source: str = ""
     segment: str = ""
     first: int = 0
+    begins: bytes = b""
 
 
 class Outgoing(NamedTuple):

@@ -27,13 +27,19 @@ _NO_SUBSCRIBERS: Final = 16
 #: Called once, from another thread, with what became of a message: None when the broker has it, else why not; and since when the
 #: broker may have had it.
 Done = Callable[[str | None, datetime], None]
-#: Why not, where it is not the broker's own word: its time was over, or nobody listens for it there.
+#: Why not, where it is not the broker's own word: its time was over, nobody listens for it there, or it is not wanted any more.
 LATE: Final = "unsent"
 UNHEARD: Final = "unheard"
+WITHDRAWN: Final = "withdrawn"
 
 
 def forget(outcome: str | None, handed: datetime) -> None:
     """Nobody asks what became of it."""
+
+
+def always() -> bool:
+    """It is wanted, whatever comes."""
+    return True
 
 
 class _Parcel(NamedTuple):
@@ -42,6 +48,7 @@ class _Parcel(NamedTuple):
     message: Outgoing
     until: float
     done: Done
+    wanted: Callable[[], bool]
     handed: datetime | None = None
 
 
@@ -53,23 +60,27 @@ class Outbox:
         #: What the broker has not acknowledged yet, by packet id.
         self._posted: dict[int, _Parcel] = {}
 
-    def put(self, message: Outgoing, *, within_s: float, done: Done) -> None:
+    def put(self, message: Outgoing, *, within_s: float, done: Done, wanted: Callable[[], bool] = always) -> None:
         """Add a message; while the broker is away it waits.
 
         Args:
             message: may come twice when the connection is lost before it is acknowledged.
             within_s: later than that it is not sent, and the broker does not keep it for a receiver that is away.
             done: told what became of it.
+            wanted: asked, from another thread, before it is sent, also when it is sent again.
         """
         if len(self._waiting) >= _MOST:
             with suppress(IndexError):
                 self._waiting.popleft().done("too many messages wait for the broker", utc_now())
-        self._waiting.append(_Parcel(message, time.monotonic() + within_s, done))
+        self._waiting.append(_Parcel(message, time.monotonic() + within_s, done, wanted))
 
     def post(self, client: paho.Client) -> None:
         """Publish at QoS 1 what waits, as far as the connection takes it now."""
         while self._waiting and len(self._posted) < _WINDOW and not client.want_write():
             parcel = self._waiting.popleft()
+            if not parcel.wanted():
+                parcel.done(WITHDRAWN, utc_now())
+                continue
             left = parcel.until - time.monotonic()
             if left <= 0:
                 parcel.done(LATE, utc_now())

@@ -102,7 +102,11 @@ class Ingest:
         )
         self._mapped = next(dialect for dialect in dialects if isinstance(dialect, Mapped))
         self._decoder = Decoder(
-            self._intake, dialects, most_bytes=settings.max_payload_bytes, supplement=self._mapped.supplement
+            self._intake,
+            dialects,
+            most_bytes=settings.max_payload_bytes,
+            ahead=self._mapped.ahead,
+            supplement=self._mapped.supplement,
         )
         # Encoders of their own: what dialects learn belongs to who decodes.
         commander = Commander(service, all_dialects(), self._link.publish, self._publisher.tell)
@@ -362,6 +366,9 @@ class Ingest:
         else:
             for generation, mids in batch.acks.items():
                 self._acknowledge(generation, mids)
+        for _, name in batch.begun.values():
+            for link in list(self._links):
+                link.noted(name)
         for message in batch.outgoing:
             self._link.publish(message)
         self._ask(outcome.devices)

@@ -128,7 +128,7 @@ class Spool:
     def _size(self, block: Block) -> int:
         source = 0 if block.source == self._client else len(block.source.encode())
         texts = sum(len(topic) + len(payload) for topic, payload, _, _ in block.messages)
-        return texts + (FRAME_BYTES + source) * len(block.messages)
+        return texts + (FRAME_BYTES + source) * len(block.messages) + len(block.begins)
 
     def _create(self, kind: Kind) -> Tail:
         self._number += 1

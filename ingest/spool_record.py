@@ -1,7 +1,7 @@
 """How a message lies in a spool segment; pure.
 
     magic (4) · length of the body (4) · CRC-32 (4) · body: place (4), received (8, µs since 1970), packet id (2), flags (1),
-    length of the source (2), length of the topic (2), source, topic, payload
+    length of the source (2), length of the topic (2), [name of a session (8)], source, topic, payload
 
 Numbers are little-endian. The checksum begins with the segment's own random id, so that no payload can pass for a record.
 """
@@ -14,12 +14,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 from zlib import crc32
 
-from ingest.message import Raw
+from ingest.message import NAME_BYTES, Raw
 
 _MAGIC: Final = b"\xc1SP1"
 _FRAME: Final = struct.Struct("<4sII")
 _BODY: Final = struct.Struct("<IqHBHH")
 _AGAIN: Final = 1
+#: A session begins with the message, and its name is there.
+_BEGINS: Final = 2
 #: What a record takes beside topic and payload.
 FRAME_BYTES: Final = _FRAME.size + _BODY.size
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,6 +35,7 @@ class Record(NamedTuple):
         place: its number in the segment; damaged records leave gaps.
         received: when it came from the broker.
         source: over whose session; "" = that of the spool's own client.
+        begins: the name of the session that begins with it; b"" = none does.
         message: as it came.
     """
 
@@ -40,6 +43,7 @@ class Record(NamedTuple):
     received: datetime
     source: str
     message: Raw
+    begins: bytes = b""
 
 
 class Scan(NamedTuple):
@@ -56,12 +60,16 @@ class Scan(NamedTuple):
     end: int
 
 
-def pack(seed: int, first: int, received: datetime, messages: Iterable[Raw], source: str = "") -> bytes:
-    """Messages that came together, as records; `first` is the place of the first one."""
+def pack(
+    seed: int, first: int, received: datetime, messages: Iterable[Raw], source: str = "", begins: bytes = b""
+) -> bytes:
+    """Messages that came together, as records; `first` is the place of the first one, with which a session may begin."""
     at, name = (received - _EPOCH) // _MICROSECOND, source.encode()
     parts: list[bytes] = []
     for place, (topic, payload, mid, again) in enumerate(messages, first):
-        body = _BODY.pack(place, at, mid, _AGAIN if again else 0, len(name), len(topic)) + name + topic + payload
+        flags = (_AGAIN if again else 0) | (_BEGINS if begins else 0)
+        body = _BODY.pack(place, at, mid, flags, len(name), len(topic)) + begins + name + topic + payload
+        begins = b""
         parts += (_FRAME.pack(_MAGIC, len(body), _checksum(seed, body)), body)
     return b"".join(parts)
 
@@ -96,11 +104,12 @@ def _record(data: bytes, at: int, seed: int) -> tuple[Record | None, int]:
     if _checksum(seed, body) != checksum:
         return None, at
     place, received, mid, flags, name_size, topic_size = _BODY.unpack_from(body)
-    at_topic = _BODY.size + name_size
+    at_source = _BODY.size + (NAME_BYTES if flags & _BEGINS else 0)
+    at_topic = at_source + name_size
     at_payload = at_topic + topic_size
-    source = body[_BODY.size : at_topic].decode()
+    source = body[at_source:at_topic].decode()
     message = (body[at_topic:at_payload], body[at_payload:], mid, bool(flags & _AGAIN))
-    return Record(place, _EPOCH + received * _MICROSECOND, source, message), after
+    return Record(place, _EPOCH + received * _MICROSECOND, source, message, body[_BODY.size : at_source]), after
 
 
 def _checksum(seed: int, body: bytes) -> int:

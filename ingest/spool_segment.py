@@ -91,7 +91,7 @@ class Tail:
         messages = self._messages
         for block in blocks:
             source = "" if block.source == self._client else block.source
-            parts.append(pack(self._segment.seed, messages, block.received, block.messages, source))
+            parts.append(pack(self._segment.seed, messages, block.received, block.messages, source, block.begins))
             messages += len(block.messages)
         data = b"".join(parts)
         left = memoryview(data)
@@ -174,11 +174,13 @@ def _blocks(segment: Segment, records: Sequence[Record]) -> Iterator[Block]:
         messages: list[Raw] = []
         size = 0
         while at < len(records) and len(messages) < _MOST_MESSAGES:
-            place, received, source, message = records[at]
+            place, received, source, message, begins = records[at]
             if place != first.place + len(messages) or received != first.received or source != first.source:
+                break
+            if begins and messages:  # a session begins with a block
                 break
             topic, payload, mid, repeated = message
             messages.append((topic, payload, mid, repeated or again))
             size += len(topic) + len(payload) + OVERHEAD
             at += 1
-        yield Block(0, first.received, messages, size, first.source or client, mark, first.place)
+        yield Block(0, first.received, messages, size, first.source or client, mark, first.place, first.begins)

@@ -45,6 +45,8 @@ DISK_FAULT, DISK_NOTE = 1 << 30, 5 << 30
 CLOCK_FAULT_S = 2.0
 #: A broker that keeps its count says it as soon as it is asked.
 DROPS_S = 2.0
+#: A broker that is busy, or has just started, may take so long to let somebody in.
+BUSY_S = 10.0
 
 
 class Finding(NamedTuple):
@@ -197,7 +199,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         return
     parts = urlsplit(settings.mqtt_url)
     host, port = parts.hostname or "localhost", parts.port or 1883
-    if parts.username is None and answers(host, port):
+    if parts.username is None and answers(host, port, BUSY_S):
         yield Finding("broker", "good", f"answers at {host}:{port}")
         yield _drops(settings)
         return
@@ -208,10 +210,9 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         yield Finding("broker", "fault", f"{host}:{port}: {error}", "start it with `ioc demo`, or correct IOC_MQTT_URL")
         return
     if parts.username is None:
-        text = f"{host}:{port} listens but refuses an anonymous client"
-        yield Finding(
-            "broker", "fault", text, "put name and password into IOC_MQTT_URL: mqtt://name:password@host:port"
-        )
+        text = f"{host}:{port} listens but lets no anonymous client in"
+        fix = "put name and password into IOC_MQTT_URL: mqtt://name:password@host:port; if it asks for none, it hangs"
+        yield Finding("broker", "fault", text, fix)
     else:
         yield Finding("broker", "good", f"listens at {host}:{port}")
         yield _drops(settings)

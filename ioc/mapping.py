@@ -2,7 +2,7 @@
 
 A mapping speaks for a topic filter. It says which device a message is of, when it was measured, and which of the payload's values
 are which measures. One without values only listens. One whose filter lies within a built-in dialect's topics does not replace
-that dialect: it takes, by name, the values that the dialect finds no measure for. `ioc.mapped` reads payloads with them.
+that dialect: it says how values that it names are read, and the dialect all the rest. `ioc.mapped` reads payloads with them.
 """
 
 from __future__ import annotations
@@ -26,6 +26,23 @@ MOST_ITEMS: Final = 500
 #: Characters of what a device is called.
 MOST_DEVICE: Final = 200
 _MOST_NAME: Final = 80
+#: Topics that a built-in dialect refuses or passes over, so that a mapping is never asked there, with the dialect of each; what
+#: it subscribes to among them it decodes. `ingest/dialects` says the same in code.
+_HELD: Final = {
+    f"{ROOT}/#": "native",
+    "/json/#": "fiware",
+    "spBv1.0/#": "sparkplug",
+    "v1/gateway/#": "thingsboard",
+    "zigbee2mqtt/bridge/#": "zigbee2mqtt",
+}
+#: Topics on which commands are sent, ours among them: they are no readings. Names of Zigbee2MQTT may hold slashes.
+_COMMANDS: Final = {
+    "application/+/device/+/command/#": "chirpstack",
+    "/+/+/cmd": "fiware",
+    "cmnd/#": "tasmota",
+    "v1/gateway/rpc": "thingsboard",
+    **{f"zigbee2mqtt/{'+/' * depth}{verb}/#": "zigbee2mqtt" for depth in range(6) for verb in ("set", "get")},
+}
 
 TimeFormat = Literal["none", "epoch_s", "epoch_ms", "iso", "iso_local"]
 TIME_FORMATS: Final = get_args(TimeFormat)
@@ -164,14 +181,9 @@ def _filter_faults(mapping: TopicMapping, others: Iterable[TopicMapping], standi
         check_filter(pattern)
     except TopicError as error:
         return [Fault("filter", "This is no topic filter: {why}", {"why": str(error)})]
-    if not supplements(pattern, standing):
-        known = {**standing, f"{ROOT}/#": "native"}
-        for wide, dialect in known.items():
-            if collides(wide, pattern):
-                values = {"filter": wide, "dialect": dialect}
-                return [
-                    Fault("filter", "It overlaps {filter} of dialect {dialect}: lie within that, or beside it", values)
-                ]
+    fault = clash(pattern, standing)
+    if fault is not None:
+        return [fault]
     if mapping.enabled:
         for other in others:
             if other.enabled and other.id != mapping.id and overlap(other.filter, pattern):
@@ -180,14 +192,40 @@ def _filter_faults(mapping: TopicMapping, others: Iterable[TopicMapping], standi
     return []
 
 
+def clash(pattern: str, standing: Mapping[str, str]) -> Fault | None:
+    """Why no mapping can speak for a filter, beside the built-in dialects; None when one can.
+
+    Args:
+        pattern: the filter.
+        standing: see `supplements`.
+    """
+    within = supplements(pattern, standing)
+    for wide, dialect in _COMMANDS.items():
+        if covers(wide, pattern) or (not within and overlap(wide, pattern)):
+            message = "It overlaps {filter}, where devices of dialect {dialect} are sent commands"
+            return Fault("filter", message, {"filter": wide, "dialect": dialect})
+    if within:
+        return None
+    for wide, dialect in standing.items():
+        if collides(wide, pattern):
+            message = "It overlaps {filter} of dialect {dialect}: lie within that, or beside it"
+            return Fault("filter", message, {"filter": wide, "dialect": dialect})
+    for wide, dialect in _HELD.items():
+        if overlap(wide, pattern):
+            message = "It overlaps {filter}, which dialect {dialect} keeps to itself: nobody else is asked there"
+            return Fault("filter", message, {"filter": wide, "dialect": dialect})
+    return None
+
+
 def collides(wide: str, pattern: str) -> bool:
     """Whether a mapping's filter would bring messages of a dialect a second time.
 
     A dialect that speaks below any first level (`+/onvif-ej/#`) is met by every filter whose second level is a wildcard. That is
-    let pass: the dialect decodes such a message both times, and the device's time makes the second one change nothing.
+    let pass: the dialect is asked first and decodes such a message both times, and the device's time makes the second one change
+    nothing.
     """
     levels = pattern.split("/")
-    if wide.startswith("+/") and len(levels) > 1 and levels[1] == "+":
+    if wide.startswith("+/") and levels[0] != "#" and levels[1:2] in (["+"], ["#"]):
         return False
     return overlap(wide, pattern)
 

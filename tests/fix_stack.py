@@ -79,6 +79,10 @@ class BrokerServer:
         if self.child is not None:
             self.child.kill()
 
+    def forget(self) -> None:
+        """While it is away: lose every session and message, as with its disk."""
+        self._saved.unlink(missing_ok=True)
+
     def save(self) -> None:
         """Have it write sessions and messages to the disk, as it does now and then by itself, and wait until it has."""
         assert self.child is not None

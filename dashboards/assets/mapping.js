@@ -158,7 +158,7 @@
   function fields() {
     const grid = el("div", "panel card editor-fields");
     const kinds = [["", t("not known yet")], ...Object.entries(IOC.words.kinds).map(([key, kind]) => [key, kind.label])];
-    const role = el("small", "muted", state.supplements ? t("Within dialect {dialect}: its own values stay as they are; named here is what it has no measure for.", { dialect: state.supplements }) : t("+ is any one level, # all that follow"));
+    const role = el("small", "muted", state.supplements ? t("Within dialect {dialect}: what is named here is read as it says here, the rest as the dialect does.", { dialect: state.supplements }) : t("+ is any one level, # all that follow"));
     const filter = named(input(state.filter, (value) => { state.filter = value; }, { maxLength: 300 }), "filter");
     filter.classList.add("mono");
     grid.append(

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final, cast
 
 import structlog
 
-from ingest.dialect import Route, Subscription
+from ingest.dialect import Handler, Route, Subscription
 from ingest.intake import Intake
 from ingest.message import Outgoing
 from ingest.payload import leniently
+from ingest.stamps import Item as Named
+from ioc.catalog import measure_named
 from ioc.errors import CommandError, RejectedError
 from ioc.json_path import PathError
 from ioc.mapped import PREFIX, Entry, Reader, value_of
-from ioc.mapping import IGNORE, TopicMapping, collides, supplements
+from ioc.mapping import IGNORE, TopicMapping, clash, supplements
 from ioc.model import Device, Discovery
 from ioc.topics import matches
+from ioc.values import shorten
 
 NAME: Final = "mapped"
 #: Devices of which it was told that they are there.
@@ -61,9 +64,10 @@ class Mapped:
                 self._supplements.append(reader)
                 continue
             self._own.append(reader)
-            if any(collides(standing, mapping.filter) for standing in self._standing):
+            fault = clash(mapping.filter, self._standing)
+            if fault is not None:
                 # A dialect has come since that takes some of its topics; its messages arrive for that dialect as it is.
-                structlog.get_logger().error("mapping overlaps a dialect", mapping=mapping.name, filter=mapping.filter)
+                structlog.get_logger().error("mapping overlaps a dialect", mapping=mapping.name, why=str(fault))
             else:
                 wanted.add(mapping.filter)
         self.wanted = frozenset(wanted)
@@ -77,6 +81,14 @@ class Mapped:
         """Mappings read alone."""
         del level, order
         raise CommandError(f"{device.id}: a mapping says how to read a device, not how to command it")
+
+    def ahead(self, topic: str, route: Route) -> Route:
+        """A built-in dialect's route, with the values read first that a mapping names: a technician knows the device."""
+        # What does not last is a frame, or what a configuration of Home Assistant reads by a template and states the unit of.
+        if route.dialect == NAME or not route.lasting:
+            return route
+        reader = _speaking((*self._supplements, *self._own), topic)
+        return route if reader is None else route._replace(handle=partial(_decode_ahead, reader, route.handle))
 
     def supplement(self, topic: str, intake: Intake) -> None:
         """Take the values of a built-in dialect's message that have no measure, where a mapping knows better.
@@ -124,6 +136,49 @@ class Mapped:
             self._met.clear()
         self._met.add(entry.device)
         intake.discover(Discovery(entry.device, NAME, entry.name, mapping.kind, attrs={"mapping": mapping.name}))
+
+
+class _Ahead:
+    """An intake to whose values a mapping is asked first.
+
+    Values that the catalogue does not know wait for `Mapped.supplement`, and so does all that `$` ignores: it means the rest.
+    """
+
+    def __init__(self, reader: Reader, intake: Intake) -> None:
+        self._reader = reader
+        self._intake = intake
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._intake, name)
+
+    def telemetry(self, device: str, stamp: Any, values: Mapping[str, Any]) -> None:
+        """As `Intake.telemetry`."""
+        found: dict[str, Any] = {}
+        for key, value, _ in self._read((key, raw, "") for key, raw in values.items()):
+            if found.setdefault(key, value) != value:
+                why = f"a second value of {shorten(key)}, {shorten(value)} beside {shorten(found[key])}"
+                self._intake.fault(RejectedError("value", why))
+        self._intake.telemetry(device, stamp, found)
+
+    def measured(self, device: str, stamp: Any, items: Iterable[Named], *, spoke: bool = True) -> None:
+        """As `Intake.measured`."""
+        self._intake.measured(device, stamp, self._read(items), spoke=spoke)
+
+    def _read(self, items: Iterable[Named]) -> Iterator[Named]:
+        for name, raw, unit in items:
+            known = measure_named(name)
+            item = None if known is None else self._reader.item_named(name) or self._reader.item_named(known[0].key)
+            if item is None or item.path == "$":
+                yield name, raw, unit
+            elif item.measure != IGNORE:
+                try:
+                    yield item.measure, value_of(item, raw), ""
+                except RejectedError as error:
+                    self._intake.fault(error)
+
+
+def _decode_ahead(reader: Reader, handle: Handler, device: str, payload: bytes, intake: Intake) -> None:
+    handle(device, payload, cast("Intake", _Ahead(reader, intake)))
 
 
 def _speaking(readers: Iterable[Reader], topic: str) -> Reader | None:

@@ -121,6 +121,12 @@ def to_send(connection: Connection) -> list[Command]:
     return _rows(connection, _FRESH, ())
 
 
+def expired(connection: Connection, orders: Collection[int]) -> set[int]:
+    """Those of them that are not to be done any more: a newer one came, or their time was over."""
+    rows = connection.execute("SELECT id FROM command WHERE id = ANY(%s) AND state = 'expired'", (list(orders),))
+    return {order for (order,) in rows}
+
+
 def mark_handed(connection: Connection, orders: Collection[int]) -> set[int]:
     """They are about to be sent; returns those that still wait for it."""
     with connection.transaction():

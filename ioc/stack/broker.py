@@ -69,10 +69,10 @@ class Broker:
         return wait_ready(child, lambda: answers("127.0.0.1", port), 30)
 
 
-def answers(host: str, port: int) -> bool:
-    """Whether an MQTT broker that lets us in anonymously answers there."""
+def answers(host: str, port: int, patience_s: float = 2.0) -> bool:
+    """Whether an MQTT broker that lets us in anonymously answers there within that time."""
     try:
-        with socket.create_connection((host, port), timeout=2) as connection:
+        with socket.create_connection((host, port), timeout=patience_s) as connection:
             connection.sendall(_CONNECT)
             return connection.recv(4) == _CONNACK
     except OSError:

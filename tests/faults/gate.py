@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from enum import IntEnum
 from typing import Any, Final
 
+from ioc.db.pool import Connection
 from ioc.live import Live
 from tests.faults.process import IngestProcess
 from tests.faults.proxy import Proxy
@@ -32,6 +33,12 @@ def in_copy(process: IngestProcess, live: Live, wire: Proxy, db: Database) -> It
         (pid,) = eventually(lambda: connection.execute(query).fetchone())
     yield pid
     wire.heal()
+
+
+def is_at_once(connection: Connection) -> bool:
+    """Whether what ingest asked last is a small batch as one statement (`ioc.db.readings.store_at_once`)."""
+    asked = connection.execute(f"SELECT query {BACKENDS}").fetchall()
+    return bool(asked) and all(query.startswith("WITH beside0 AS (INSERT INTO delivery") for (query,) in asked)
 
 
 class Place(IntEnum):

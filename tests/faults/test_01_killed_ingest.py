@@ -110,6 +110,36 @@ def test_killed_at_a_moment(
     assert process.alive
 
 
+@pytest.mark.parametrize("moment", [before_commit, in_commit, after_commit])
+def test_killed_while_little_comes(
+    moment: Moment,
+    spawn: Spawn,
+    publish: Publish,
+    wired: dict[str, str],
+    mqtt_wire: Proxy,
+    db_wire: Proxy,
+    gates: Gates,
+    db: Database,
+    connection: Connection,
+    live: Live,
+    topic: str,
+) -> None:
+    """Killed at that moment of a small batch, whose one statement is its transaction: the same holds."""
+    ledger = Ledger.readings_alone(topic, 600)
+    scene = Scene(live, db, connection, gates, mqtt_wire, db_wire, ledger)
+    process = spawn(**wired)
+    load = publish(ledger, rate=60)
+    eventually(lambda: ledger.progress(connection) > 60)  # every device is known
+    with moment(scene, process):
+        assert gate.is_at_once(connection)
+        process.kill()
+    assert load.publishing
+    mqtt_wire.heal()
+    process = spawn(wait=False, **wired)
+    load.finish(db)
+    assert process.alive
+
+
 def test_killed_successor_meets_the_old_transaction(
     spawn: Spawn, publish: Publish, gates: Gates, db: Database, connection: Connection, topic: str
 ) -> None:

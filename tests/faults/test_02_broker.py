@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ioc.db.pool import Connection
 from ioc.live import Live
 from tests.faults.conftest import Publish, Spawn
 from tests.faults.gate import Gates, Place
+from tests.faults.proxy import Proxy
+from tests.fix_ingest import eventually
 from tests.fix_stack import BrokerServer, Database
 from tests.ledger import Ledger
 
@@ -90,3 +94,40 @@ def test_killed_with_what_only_it_had(
     print(f"lost with the broker: {len(lost)} of {len(load.flood.acknowledged)} messages it had acknowledged")
     assert not doubled
     assert not strange
+
+
+@pytest.mark.parametrize("dies", ["connection", "ingest"])
+def test_session_lost(
+    dies: str,
+    spawn: Spawn,
+    publish: Publish,
+    broker: BrokerServer,
+    wired: dict[str, str],
+    mqtt_wire: Proxy,
+    connection: Connection,
+    live: Live,
+    topic: str,
+) -> None:
+    """A broker without its sessions numbers from 1 again: a word it hands over twice is not the one of that number before."""
+    settings = wired | {"IOC_INGEST_CLIENT_ID": topic}
+    words = "SELECT count(*) FROM quarantine WHERE topic = %s"
+    name = f"ioc/{topic}/telemetry"
+    ledger = Ledger(topic)
+    ledger.message(name, b"ON")
+    process = spawn(**settings)
+    publish(ledger)
+    eventually(lambda: connection.execute(words, [name]).fetchone() == (1,))
+    broker.kill()
+    process.wait_degraded(live, "mqtt")
+    broker.forget()
+    broker.start()
+    process.wait_well(live)
+    mqtt_wire.stall(up=False)
+    publish(ledger).wait_published()
+    if dies == "ingest":
+        process.kill()
+    mqtt_wire.cut()
+    mqtt_wire.heal()
+    if dies == "ingest":
+        spawn(**settings)
+    eventually(lambda: connection.execute(words, [name]).fetchone() == (2,))

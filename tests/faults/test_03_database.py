@@ -7,11 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
+from ioc.db.pool import Connection
 from ioc.live import Live
 from tests.faults.conftest import Publish, Spawn
 from tests.faults.database import DatabaseServer
-from tests.faults.gate import BACKENDS, Gates, Place, in_copy
+from tests.faults.gate import BACKENDS, Gates, Place, in_copy, is_at_once
 from tests.faults.proxy import Proxy
+from tests.fix_ingest import eventually
 from tests.fix_stack import Database
 from tests.ledger import Ledger
 
@@ -110,6 +112,56 @@ def test_ended_in_mid_copy(
     load.wait_moving(db)
     with in_copy(process, live, db_wire, db) as pid:
         end(pid, server)
+    load.finish(db)
+    process.wait_well(live)
+    assert process.said("lost", what="timescaledb")
+
+
+@pytest.mark.parametrize("end", [terminate, cancel, kill, crash])
+def test_ended_in_the_only_statement(
+    end: Callable[[int, DatabaseServer], None],
+    spawn: Spawn,
+    publish: Publish,
+    gates: Gates,
+    server: DatabaseServer,
+    db: Database,
+    live: Live,
+    topic: str,
+) -> None:
+    """Ended while a small batch is stored, whose one statement is its transaction: it is stored again, whole."""
+    process = spawn()
+    load = publish(Ledger.readings_alone(topic, 600), rate=60)
+    with db.connect() as connection:
+        eventually(lambda: load.ledger.progress(connection) > 60)  # every device is known
+        with gates.closed(Place.BEFORE_COMMIT):
+            pid = gates.wait_held()
+            assert is_at_once(connection)
+            end(pid, server)
+    load.finish(db)
+    process.wait_well(live)
+    assert process.said("lost", what="timescaledb")
+
+
+def test_answer_to_the_only_statement_gets_lost(
+    spawn: Spawn,
+    publish: Publish,
+    wired: dict[str, str],
+    db_wire: Proxy,
+    db: Database,
+    connection: Connection,
+    live: Live,
+    topic: str,
+) -> None:
+    """A small batch is committed, and the connection ends before ingest hears of it: it is known for stored, by its mark."""
+    process = spawn(**wired)
+    load = publish(Ledger.readings_alone(topic, 600), rate=60)
+    eventually(lambda: load.ledger.progress(connection) > 60)
+    db_wire.stall(up=False)
+    before = load.ledger.progress(connection)
+    eventually(lambda: load.ledger.progress(connection) > before)
+    assert is_at_once(connection)
+    db_wire.cut()
+    db_wire.heal()
     load.finish(db)
     process.wait_well(live)
     assert process.said("lost", what="timescaledb")

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
 
+from ingest.commands import Commander
+from ingest.dialects import all_dialects
+from ingest.message import Outgoing
+from ingest.outbox import WITHDRAWN, Done
 from ioc.commands import light
 from ioc.db.commands import commands_of
 from ioc.db.devices import device as registered
 from ioc.db.pool import Connection
 from ioc.live import Live
 from ioc.model import Command, CommandsChanged
+from ioc.service import Service
 from ioc.settings import Settings
+from tests.faults.proxy import Proxy
 from tests.fix_ingest import Spawn, eventually, wait_beating
 from tests.fix_stack import BrokerServer, Database
 from tests.lamp import Lamp
@@ -195,6 +201,85 @@ def test_command_survives_a_kill_before_it_was_marked(
     wait_beating(live, spawn())
     assert wait_for(connection, lamp, "confirmed").id == order
     assert [command["id"] for command in lamp.heard] == [order, order]
+
+
+def test_older_command_is_not_sent(
+    environment: dict[str, str],
+    process: subprocess.Popen[bytes],
+    lamp: Lamp,
+    broker: BrokerServer,
+    connection: Connection,
+    spawn: Spawn,
+    live: Live,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two orders while the broker is away: the lamp hears of the newer one alone."""
+    process.kill()
+    process.wait()
+    with Proxy(broker.port) as wire:
+        monkeypatch.setitem(environment, "IOC_MQTT_URL", f"mqtt://{wire.host}:{wire.port}")
+        monkeypatch.setitem(environment, "IOC_COMMAND_ANSWER_S", "300")
+        again = spawn()
+        wait_beating(live, again)
+        wire.stall()
+        wire.cut()
+        handed = "SELECT handed FROM command WHERE id = %s"
+        orders = []
+        for level in (1.0, 0.0):
+            orders.append(tell(connection, lamp, level))
+            eventually(lambda: connection.execute(handed, [orders[-1]]).fetchone() == (True,))
+        lamp.reply = lamp.obey
+        wire.heal()
+        assert wait_for(connection, lamp, "confirmed").id == orders[1]
+        again.terminate()
+        again.wait(60)
+    assert [command["id"] for command in lamp.heard] == orders[1:]
+    older = commands_of(connection, lamp.key)[1]
+    assert (older.state, older.reason, older.sent) == ("expired", "superseded", None)
+
+
+class Post:
+    """Takes what a commander gives to the broker."""
+
+    def __init__(self) -> None:
+        self.wanted: list[Callable[[], bool]] = []
+        self.done: list[Done] = []
+
+    def __call__(self, message: Outgoing, *, within_s: float, done: Done, wanted: Callable[[], bool]) -> None:
+        """As `Link.publish`, while the broker is away."""
+        self.wanted.append(wanted)
+        self.done.append(done)
+
+
+def test_who_may_not_send_any_more_does_not(
+    settings: Settings, db: Database, connection: Connection, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits is withdrawn when the lock is lost, or may be; the next one sends it, and so does the same one once it leads."""
+    connection.execute("INSERT INTO device (id, kind, name, dialect) VALUES (%s, 'streetlight', '', 'native')", [topic])
+    patient = Service("test", settings.model_copy(update={"command_answer_s": 300.0}))
+    posts = [Post(), Post()]
+    one, two = (Commander(patient, all_dialects(), post, lambda commands: None) for post in posts)
+    with db.connect() as first, db.connect() as second:
+        light(connection, "Trực ban", 1.0, devices=[topic])
+        one(first)
+        two(second)
+        (wanted,) = posts[0].wanted
+        assert wanted()
+        with monkeypatch.context() as patch:
+            patch.setattr("ingest.commands._LEASE_S", -1.0)
+            assert not wanted()
+        assert wanted()
+        first.close()
+        assert not wanted()
+        eventually(lambda: two(second) or posts[1].wanted)
+        posts[0].done[0](WITHDRAWN, datetime.now(UTC))
+        second.close()
+    with db.connect() as third:
+        eventually(lambda: one(third) or len(posts[0].wanted) == 2)
+        assert [each() for each in posts[0].wanted] == [False, True]
+        posts[0].done[1](None, datetime.now(UTC))
+        one(third)
+    assert commands_of(connection, topic)[0].state == "sent"
 
 
 def test_command_is_sent_by_one_of_two(lamp: Lamp, connection: Connection, spawn: Spawn, live: Live) -> None:

@@ -19,6 +19,7 @@ from ingest.dialects.homeassistant import HomeAssistant
 from ingest.dialects.homeassistant.configurations import MOST_CONFIGURATIONS
 from ingest.dialects.homeassistant.options import ABBREVIATIONS, DEVICE_ABBREVIATIONS
 from ingest.dialects.homeassistant.uses import MOST_TOPICS_OF_ONE
+from ioc.catalog import period_of
 from ioc.errors import CommandError
 from ioc.model import REASONS, Quality
 from tests.decoding import Ear, make_device, readings, reasons, sample, states
@@ -44,7 +45,9 @@ def test_sensor_is_discovered_listened_to_and_heard(ear: Ear) -> None:
     batch = announce(ear, sample("homeassistant/sensor.json"), "sensor/aq7/pm25")
     (found,) = batch.discovered.values()
     assert (found.device, found.dialect, found.kind) == ("ha.aq7", "homeassistant", "air_station")
-    assert found.attrs == {"identifier": "aq7", "expire_after_s": 300}
+    # Home Assistant calls it unavailable after 300 s; we call it late after two periods.
+    assert found.attrs == {"identifier": "aq7", "period_s": 150.0}
+    assert period_of("air_station", found.attrs) == 150
     assert list(batch.context) == ["homeassistant/sensor/aq7/pm25/config"]
     assert ear.intake.wanted == {"aq7/state": False, "aq7/status": True}
     batch = ear.hear("aq7/state", {"pm25": 31.5})
@@ -52,6 +55,15 @@ def test_sensor_is_discovered_listened_to_and_heard(ear: Ear) -> None:
     assert (reading.device, reading.measure, reading.value) == ("ha.aq7", "pm25", 31.5)
     assert (reading.quality, reading.time) == (Quality.NO_TIME, ear.received)
     assert not batch.rejected
+
+
+def test_period_that_is_stated_no_more_is_forgotten(ear: Ear) -> None:
+    """What was derived from `expire_after` goes with it."""
+    config = sample("homeassistant/sensor.json")
+    announce(ear, config)
+    batch = announce(ear, {key: value for key, value in config.items() if key != "exp_aft"})
+    assert batch.discovered["ha.aq7"].attrs == {"identifier": "aq7", "period_s": None}
+    assert period_of("air_station", batch.discovered["ha.aq7"].attrs) == 60
 
 
 def test_device_configuration_with_all_its_entities(ear: Ear) -> None:
@@ -174,6 +186,10 @@ def test_two_entities_of_one_measure(ear: Ear) -> None:
         ({"dev_cla": "power_factor", "unit_of_meas": "%"}, "powerFactor"),
         ({"dev_cla": "battery"}, "batteryLevel"),
         ({"uniq_id": "bin_fill_level"}, "fillingLevel"),
+        ({"name": "Battery charge", "dev_cla": "battery"}, "batteryLevel"),
+        ({"name": "Device battery"}, "batteryLevel"),
+        ({"name": "Nhiệt độ", "uniq_id": "device_7_temperature"}, "temperature"),
+        ({"name": "Occupancy"}, "occupancy"),
     ],
 )
 def test_measure_of_a_sensor(ear: Ear, config: dict[str, Any], measure: str) -> None:
@@ -181,6 +197,31 @@ def test_measure_of_a_sensor(ear: Ear, config: dict[str, Any], measure: str) -> 
     announce(ear, {"stat_t": "t/x", "uniq_id": "u", "dev": {"ids": ["d"]}, **config})
     batch = ear.hear("t/x", b"-0" if measure == "rssi" else b"1")
     assert [one.measure for one in batch.readings] == [measure]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"name": "Battery voltage", "dev_cla": "voltage", "unit_of_meas": "V"},
+        {"name": "Battery voltage", "uniq_id": "q_voltage"},
+        {"name": "Điện áp pin", "dev_cla": "voltage"},
+        {"name": "CPU temperature", "dev_cla": "temperature", "unit_of_meas": "°C"},
+        {"name": "Chip Temperature"},
+        {"name": "Board temp"},
+        {"name": "Internal temperature", "dev_cla": "temperature"},
+        {"name": "Device temperature"},
+        {"name": "T1", "uniq_id": "gate_cpu_temperature"},
+        {"name": "Signal intensity"},
+        {"name": "Cloud occupancy", "unit_of_meas": "%"},
+    ],
+)
+def test_name_that_only_ends_like_a_measure(ear: Ear, config: dict[str, Any]) -> None:
+    """What is of the device itself, or of the sky, is no measure of the street: it waits for a technician."""
+    announce(ear, {"stat_t": "t/x", "uniq_id": "u", "dev": {"ids": ["d"]}, **config})
+    batch = ear.hear("t/x", b"0.5")
+    assert not batch.readings
+    assert reasons(batch) == ["measure"]
+    assert config["name"] in batch.rejected[0].detail
 
 
 def test_diagnosis_is_left_out(ear: Ear) -> None:

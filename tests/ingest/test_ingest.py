@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -223,6 +224,38 @@ def test_storage_fault_is_bisected(device: Device, connection: Connection, topic
         assert {json.dumps(items).encode()} <= {payload for _, _, payload in kept}
     finally:
         connection.execute("ALTER TABLE reading DROP CONSTRAINT no_666")
+
+
+@pytest.mark.parametrize("refused", ["dialect_context", "device"])
+def test_what_goes_beside_the_rows_is_refused(device: Device, connection: Connection, topic: str, refused: str) -> None:
+    """What a dialect remembers, or a device that is met, may be what the database will not have: the others are stored."""
+    column = {"dialect_context": "topic", "device": "id"}[refused]
+    connection.execute(f"ALTER TABLE {refused} ADD CONSTRAINT choosy CHECK ({column} NOT LIKE '%{topic}-bad%')")
+    try:
+        holding = {
+            "UtcTime": datetime.now(UTC).isoformat(),
+            "PropertyOperation": "Initialized",
+            "Data": {"State": True},
+        }
+        device.send(f"{topic}-bad/onvif-ej/VideoSource/MotionAlarm/&1", holding)
+        device.send(f"ioc/{topic}-bad/telemetry", {"ts": now_ms(), "values": {"pm25": 1.0}})
+        device.send(f"ioc/{topic}/telemetry", {"ts": now_ms(), "values": {"pm25": 1.0}})
+        eventually(lambda: rows(connection, topic))
+        registered(connection, topic)
+    finally:
+        connection.execute(f"ALTER TABLE {refused} DROP CONSTRAINT choosy")
+
+
+def test_topic_without_end(device: Device, connection: Connection, topic: str) -> None:
+    """No index holds what would be remembered under it: it goes to quarantine, and what comes after it is stored."""
+    longest = f"{topic}/onvif-ej/VideoSource/MotionAlarm/&" + "".join(random.Random(1).choices("abcdefghijkl", k=6000))
+    device.send(longest, {"UtcTime": datetime.now(UTC).isoformat(), "Data": {"State": True}})
+    device.send(f"ioc/{topic}/telemetry", {"ts": now_ms(), "values": {"pm25": 1.0}})
+    eventually(lambda: rows(connection, topic))
+    query = "SELECT reason, detail FROM quarantine WHERE topic LIKE %s"
+    ((reason, detail),) = eventually(lambda: connection.execute(query, [f"{topic}/onvif-ej/%"]).fetchall())
+    assert reason == "topic"
+    assert "bytes, most is" in detail
 
 
 def test_locked_table_is_waited_for(device: Device, db: Database, connection: Connection, topic: str) -> None:

@@ -18,7 +18,7 @@ from ingest.dialect import Subscription, filters
 from ingest.inbox import Inbox
 from ingest.link import Link
 from ingest.message import Outgoing
-from ingest.outbox import LATE, UNHEARD
+from ingest.outbox import LATE, UNHEARD, WITHDRAWN
 from ioc.service import Service
 from ioc.settings import Settings
 from tests.fix_ingest import eventually
@@ -153,6 +153,22 @@ def test_publish_waits_for_the_broker_but_not_too_long(
     # The listener may be back later than the link: then the broker, started anew, keeps them for its session.
     eventually(lambda: b"b" in listener.heard or done[b"b"].outcomes == [UNHEARD])
     assert b"late" not in listener.heard
+
+
+def test_publish_that_is_wanted_no_more(link: Link, listener: Listener, broker: BrokerServer, topic: str) -> None:
+    """What waits for the broker is asked for again when it is back."""
+    wanted, old, new = [True], Outcomes(), Outcomes()
+    broker.stop()
+    link.publish(Outgoing(topic, b"old"), within_s=120, done=old, wanted=lambda: wanted[0])
+    link.publish(Outgoing(topic, b"new"), within_s=120, done=new)
+    time.sleep(0.3)
+    assert not old.told
+    wanted[0] = False
+    broker.start()
+    eventually(lambda: new.told)
+    assert old.outcomes == [WITHDRAWN]
+    eventually(lambda: b"new" in listener.heard or new.outcomes == [UNHEARD])
+    assert b"old" not in listener.heard
 
 
 def test_publish_is_not_kept_longer_than_its_time(link: Link, listener: Listener, topic: str) -> None:

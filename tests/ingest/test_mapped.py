@@ -13,30 +13,35 @@ from hypothesis import strategies as st
 from ingest.batch import Batch
 from ingest.clock import Clocks
 from ingest.decode import Decoder
+from ingest.dialect import Dialect
+from ingest.dialects import all_dialects, standing_filters
 from ingest.dialects.mapped import Mapped
 from ingest.dialects.native import Native
 from ingest.intake import Intake
 from ingest.message import QUARANTINE, Block
 from ioc.errors import CommandError
-from ioc.mapping import Item, TopicMapping
+from ioc.mapping import Item, TopicMapping, check
 from ioc.model import REASONS, Device, Quality
+from tests.decoding import make_device
 from tests.ioc.test_mapped import MAPPINGS, SHAPED
 from tests.ioc.test_mapping import make_mapping
 
 RECEIVED = datetime(2026, 7, 1, 12, tzinfo=UTC)
 NOW_MS = round(RECEIVED.timestamp() * 1000)
-STANDING = {"ioc/+/telemetry": "native"}
 
 
 class Desk:
     """A decoder with mappings."""
 
     def __init__(self, *mappings: TopicMapping, kinds: dict[str, str] | None = None) -> None:
-        self.mapped = Mapped(STANDING)
+        *others, mapped = all_dialects()
+        assert isinstance(mapped, Mapped)
+        self.mapped = mapped
         self.mapped.use(mappings)
         self.intake = Intake(kinds or {}, Clocks(ahead_s=300, behind_s=86_400))
-        dialects = [Native(frozenset({"map"})), self.mapped]
-        self.decoder = Decoder(self.intake, dialects, most_bytes=200_000, supplement=self.mapped.supplement)
+        self.decoder = Decoder(
+            self.intake, (*others, mapped), most_bytes=200_000, ahead=mapped.ahead, supplement=mapped.supplement
+        )
 
     def map(self, *mappings: TopicMapping) -> None:
         """Work with these from now on, as ingest does when mappings change."""
@@ -173,6 +178,151 @@ def test_supplement_of_a_wrong_clock() -> None:
     """The value keeps the device's time as its identity, as those beside it do."""
     batch = Desk(SUPPLEMENT).decode(("ioc/air/telemetry", {"ts": 1000, "values": {"pm25": 5.0, "tvoc": 11}}))
     assert [(one.measure, at.timestamp()) for one, at in batch.clock_off] == [("pm25", 1.0), ("pm10", 1.0)]
+
+
+CHIRPSTACK = "application/1/device/0102030405060708/event/up"
+
+
+def uplink(**values: Any) -> tuple[str, Any]:
+    """A message of a gauge behind ChirpStack."""
+    info = {"applicationId": "1", "deviceName": "g", "devEui": "0102030405060708"}
+    return CHIRPSTACK, {"deviceInfo": info, "time": RECEIVED.isoformat(), "fPort": 2, "object": values}
+
+
+@pytest.mark.parametrize("path", ["waterLevel", "object.waterLevel"])
+def test_supplement_corrects_a_unit(path: str) -> None:
+    """What a mapping names is read its way before the catalogue's unit is taken for granted; what it does not, as before."""
+    items = (Item(path, "waterLevel", unit="cm"), Item("object.fillingLevel", "fillingLevel", unit="%"))
+    values = {"waterLevel": 120, "fillingLevel": 55, "battery": 80, "temp": 30.0}
+    plain = Desk().decode(uplink(**values))
+    assert (len(plain.readings), reasons(plain)) == (2, ["range"])
+    batch = Desk(TopicMapping("cm", CHIRPSTACK, items=items)).decode(uplink(**values), uplink(waterLevel=5))
+    told = {(measure, value) for _, measure, value, _ in stored(batch)}
+    assert told == {
+        ("waterLevel", 1.2),
+        ("fillingLevel", 0.55),
+        ("batteryLevel", 0.8),
+        ("temperature", 30.0),
+        ("waterLevel", 0.05),
+    }
+    assert not batch.rejected
+
+
+def test_supplement_corrects_by_the_measure_that_a_name_is_taken_for() -> None:
+    """Quarantine and pages show a value under its measure, so a mapping may name it so."""
+    mapping = TopicMapping("cm", CHIRPSTACK, items=(Item("waterLevel", "waterLevel", unit="cm"),))
+    assert [one.value for one in Desk(mapping).decode(uplink(water_depth=5)).readings] == [0.05]
+
+
+def test_supplement_corrects_its_own_topics_alone() -> None:
+    """Another device with the same names is read as before, and so is this one once the mapping is gone."""
+    desk = Desk(TopicMapping("F", "ioc/air/telemetry", items=(Item("values.temperature", "temperature", unit="°F"),)))
+    message = {"ts": NOW_MS, "values": {"temperature": 50.0, "pm25": 1.0}}
+    batch = desk.decode(("ioc/air/telemetry", message), ("ioc/other/telemetry", message))
+    assert [(device, value) for device, measure, value, _ in stored(batch) if measure == "temperature"] == [
+        ("air", 10.0),
+        ("other", 50.0),
+    ]
+    desk.map()
+    assert stored(desk.decode(("ioc/air/telemetry", message)))[0] == ("air", "temperature", 50.0, 0)
+
+
+def test_supplement_leaves_out_what_it_names_and_not_the_rest() -> None:
+    """A known value is left out where it is named; `$` means what nobody knows."""
+    items = (Item("values.pm25", "ignore"), Item("$", "ignore"))
+    batch = Desk(TopicMapping("x", "ioc/air/telemetry", items=items)).decode(
+        ("ioc/air/telemetry", {"ts": NOW_MS, "values": {"pm25": 5.0, "temperature": 20.0, "odd": 1}})
+    )
+    assert stored(batch) == [("air", "temperature", 20.0, 0)]
+    assert not batch.rejected
+
+
+def test_supplement_that_makes_one_measure_of_two_values() -> None:
+    """The second is refused aloud; a value that cannot be read costs itself alone."""
+    items = (Item("values.pm25", "pm10"), Item("values.temperature", "temperature", unit="°F"))
+    batch = Desk(TopicMapping("x", "ioc/air/telemetry", items=items)).decode(
+        ("ioc/air/telemetry", {"ts": NOW_MS, "values": {"pm25": 5.0, "pm10": 6.0, "temperature": "warm"}})
+    )
+    assert stored(batch) == [("air", "pm10", 5.0, 0)]
+    assert [one.reason for one in batch.rejected] == ["value"]
+    assert "pm10" in batch.rejected[0].detail
+    assert "warm" in batch.rejected[0].detail
+
+
+def test_topic_without_a_supplement_keeps_its_route() -> None:
+    """Messages that no mapping speaks of pass nothing that asks for one."""
+    mapped = Desk(SUPPLEMENT).mapped
+    for topic in ("ioc/other/telemetry", "ioc/air/state"):
+        route = Native(frozenset()).route(topic)
+        assert route is not None
+        assert mapped.ahead(topic, route) is route
+
+
+def test_mapping_of_all_below_a_level_leaves_onvif_its_messages() -> None:
+    """`sensors/#` is listened to; what a camera says below it is the camera's."""
+    mapping = make_mapping(filter="sensors/#", device="{2}")
+    desk = Desk(mapping)
+    assert check(mapping, (), standing_filters(all_dialects())) == []
+    assert desk.mapped.wanted == {"sensors/#"}
+    said = {"UtcTime": RECEIVED.isoformat(), "Source": {"Source": "1"}, "Data": {"State": True}}
+    batch = desk.decode(("sensors/onvif-ej/VideoSource/MotionAlarm/&1", said), ("sensors/bed-3", {"t": 24.5}))
+    assert [(one.device, one.kind) for one in batch.events] == [("onvif.sensors", "motion")]
+    assert stored(batch) == [("map.bed-3", "temperature", 24.5, Quality.NO_TIME)]
+    assert not batch.rejected
+
+
+@pytest.mark.parametrize(
+    "pattern", ["zigbee2mqtt/+/set", "cmnd/+/X", "/json/+/+/foo", "v1/gateway/claim", "/+/+/cmd", "v1/gateway/rpc"]
+)
+def test_mapping_where_it_could_never_work(pattern: str) -> None:
+    """One that was kept before it was refused is not listened to any more."""
+    mapping = make_mapping(filter=pattern, device="x")
+    assert [fault.field for fault in check(mapping, (), standing_filters(all_dialects()))] == ["filter"]
+    assert Desk(mapping).mapped.wanted == frozenset()
+
+
+@pytest.mark.parametrize("topic", ["zigbee2mqtt/hall/lamp", "homeassistant/room/x", "/json/k/d/attrs"])
+def test_mapping_where_a_dialect_lets_it_speak(topic: str) -> None:
+    """What the check takes is read with the mapping, on its own or beside the dialect."""
+    mapping = make_mapping(filter=topic, device="x", items=(Item("odd", "pm25"),))
+    assert check(mapping, (), standing_filters(all_dialects())) == []
+    assert [(one.measure, one.value) for one in Desk(mapping).decode((topic, {"odd": 3})).readings] == [("pm25", 3.0)]
+
+
+def test_mapping_of_all_below_a_level_leaves_commands_alone() -> None:
+    """What a lamp of Home Assistant is told, on whatever topic it named, is no reading and nothing wrong."""
+    config = {"state_topic": "esp/lamp/state", "command_topic": "esp/lamp/command", "unique_id": "l", "name": "L"}
+    desk = Desk(make_mapping(filter="esp/#", device="{2}"))
+    desk.decode(("homeassistant/light/l/config", config))
+    batch = desk.decode(("esp/lamp/command", b"ON"), ("esp/lamp/state", b"ON"), ("esp/bed/air", {"t": 20}))
+    assert stored(batch) == [
+        ("ha.l", "powerState", 1.0, Quality.NO_TIME),
+        ("map.bed", "temperature", 20.0, Quality.NO_TIME),
+    ]
+    assert not batch.rejected
+
+
+@pytest.mark.parametrize("dialect", all_dialects(), ids=lambda one: one.name)
+def test_no_mapping_hears_our_commands(dialect: Dialect) -> None:
+    """Whatever a dialect sends a lamp is sent where no mapping may listen."""
+    known: dict[str, Any] = {"topic": "l", "relay": 1, "friendly_name": "a/b", "switchable": True}
+    known |= {
+        "api_key": "k",
+        "device": "l",
+        "group": "g",
+        "node": "n",
+        "application": "1",
+        "devEui": "0102030405060708",
+    }
+    known |= {"level_metric": "level", "level_type": 9, "level_unit": "1"}  # a float of Sparkplug
+    try:
+        sent = dialect.light(make_device("l", dialect.name, **known), 1.0, 7)
+    except CommandError:
+        assert dialect.name in ("frigate", "onvif", "homeassistant", "mapped")
+        return
+    for one in sent:
+        mapping = make_mapping(filter=one.topic, device="x")
+        assert [fault.field for fault in check(mapping, (), standing_filters(all_dialects()))] == ["filter"]
 
 
 def test_replayed_message_has_the_times_it_had() -> None:

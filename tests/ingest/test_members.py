@@ -67,8 +67,8 @@ def test_members_share_and_survive(start: Start, broker: BrokerServer, db: Datab
     process = start(3)
     members = all_well(live, process, 3)
     load = Load(broker.port, Ledger.mixed(topic, 16_000, seed=3), rate=1500)
-    busy = eventually(lambda: {pid for pid, beat in beats(live).items() if beat.figures["rows_s"] > 0} >= set(members))
-    assert busy, "each has its share"
+    # Each has its share.
+    eventually(lambda: {pid for pid, beat in beats(live).items() if beat.figures["rows_s"] > 0} >= set(members))
     os.kill(members[1], signal.SIGKILL)
     os.kill(members[2], signal.SIGSTOP)
     eventually(lambda: not set(members[1:]) & set(children(process.pid)))

@@ -315,3 +315,28 @@ def test_answer_that_lay_in_quarantine(order: int | None) -> None:
     intake.open(Block(0, RECEIVED, [message], 1, QUARANTINE))
     intake.answer("lamp", order, ok=True)
     assert [one.order for one in intake.take().answers] == ([order] if order else [])
+
+
+def test_more_values_than_any_device_has() -> None:
+    """A thousand are taken, more are refused together before a single one is looked at."""
+    names = [f"x{number}" for number in range(1001)]
+    most = decode("ioc/air/telemetry", good(pm25=1.0, **dict.fromkeys(names[:999], 1.0)))
+    assert (len(most.readings), reasons(most)) == (1, ["measure"])
+    batch = decode("ioc/air/telemetry", good(**dict.fromkeys(names, 1.0)))
+    assert (batch.readings, reasons(batch)) == ([], ["size"])
+
+
+def test_name_without_end_is_nobodys() -> None:
+    """Whoever maps unknown names is not asked for one that nobody gives a value."""
+    asked: list[str] = []
+    intake = Intake(KIND, Clocks(ahead_s=300, behind_s=86_400))
+    decoder = Decoder(
+        intake,
+        [Native()],
+        most_bytes=200_000,
+        supplement=lambda topic, told: asked.extend(one.name for one in told.take_unknown()),
+    )
+    raw = json.dumps(good(**{"a" * 200: 1.0, "b." * 50_000: 1.0})).encode()
+    decoder.decode(Block(1, RECEIVED, [(b"ioc/air/telemetry", raw, 1, False)], len(raw)))
+    assert asked == ["a" * 200]
+    assert reasons(intake.take()) == ["measure"]

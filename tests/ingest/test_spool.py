@@ -93,6 +93,17 @@ def test_spool_places_tell_messages_apart(tmp_path: Path) -> None:
     assert len(set(places[0] + places[2])) == 6 + 2500
 
 
+def test_beginning_of_a_session_comes_back(tmp_path: Path) -> None:
+    """It begins with a block, also where that came together with the one before."""
+    spool = Spool(tmp_path, BOUND)
+    spool.append([make_block(0), make_block(0)._replace(begins=b"session1"), make_block(0)])
+    segment = spool.take()
+    assert segment is not None
+    assert spool.bytes == segment.path.stat().st_size
+    blocks = spool.read(segment).blocks
+    assert [(len(block.messages), block.begins) for block in blocks] == [(3, b""), (6, b"session1")]
+
+
 def test_repeated_messages_are_redeliveries(tmp_path: Path) -> None:
     """What was in hand is not given back by the process that has it; the next one takes all of it for delivered before."""
     spool = Spool(tmp_path, BOUND)

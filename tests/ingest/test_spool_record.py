@@ -8,35 +8,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.message import Raw
-from ingest.spool_record import pack, scan
+from ingest.spool_record import Record, pack, scan
 
 SEED = 77
 RANGE = [datetime(year, 1, 1, tzinfo=UTC).replace(tzinfo=None) for year in (1971, 2200)]
 raws = st.tuples(st.binary(max_size=40), st.binary(max_size=300), st.integers(0, 65_535), st.booleans())
 times = st.datetimes(*RANGE, timezones=st.just(UTC))
 sources = st.text(st.characters(codec="utf-8"), max_size=10)
-blocks = st.lists(st.tuples(times, sources, st.lists(raws, min_size=1, max_size=4)), min_size=1, max_size=5)
-Packed = list[tuple[datetime, str, list[Raw]]]
+begun = st.just(b"") | st.binary(min_size=8, max_size=8)
+blocks = st.lists(st.tuples(times, sources, st.lists(raws, min_size=1, max_size=4), begun), min_size=1, max_size=5)
+Packed = list[tuple[datetime, str, list[Raw], bytes]]
 
 
-def packed(some: Packed) -> tuple[bytes, list[tuple[int, datetime, str, Raw]], list[int]]:
+def packed(some: Packed) -> tuple[bytes, list[Record], list[int]]:
     """The bytes, what must come out of them, and where each record ends."""
     data, expected, ends = b"", [], []
-    for received, source, messages in some:
-        for message in messages:
-            data += pack(SEED, len(expected), received, [message], source)
-            expected.append((len(expected), received, source, message))
+    for received, source, messages, name in some:
+        for place, message in enumerate(messages):
+            begins = b"" if place else name
+            data += pack(SEED, len(expected), received, [message], source, begins)
+            expected.append(Record(len(expected), received, source, message, begins))
             ends.append(len(data))
     return data, expected, ends
 
 
 @given(blocks)
 def test_scan_gives_what_was_packed(some: Packed) -> None:
-    """Every message, time, packet id and flag comes back, in order, and nothing is called damaged."""
+    """Every message, time, packet id, flag and beginning comes back, in order, and nothing is called damaged."""
     data, expected, ends = packed(some)
     assert data == b"".join(
-        pack(SEED, sum(len(messages) for _, _, messages in some[:place]), received, messages, source)
-        for place, (received, source, messages) in enumerate(some)
+        pack(SEED, sum(len(messages) for _, _, messages, _ in some[:place]), received, messages, source, begins)
+        for place, (received, source, messages, begins) in enumerate(some)
     )
     found = scan(data, SEED)
     assert found.records == expected

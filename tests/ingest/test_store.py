@@ -56,7 +56,7 @@ def test_only_readings_are_stored_at_once() -> None:
             kept[0] = None
         assert not batch.holds_readings_alone, name
         looked_at.add(name)
-    assert len(looked_at) == 12
+    assert len(looked_at) == 14
 
 
 def settled(batch: Batch, registry: Registry) -> list[tuple[str, float]]:

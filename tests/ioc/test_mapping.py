@@ -13,7 +13,14 @@ from ioc.i18n import LANGUAGES, translator
 from ioc.json_path import PathError
 from ioc.mapping import Item, TopicMapping, check, collides, parse_template, supplements
 
-STANDING = {"ioc/+/telemetry": "native", "zigbee2mqtt/#": "zigbee2mqtt", "tele/+/SENSOR": "tasmota"}
+STANDING = {
+    "ioc/+/telemetry": "native",
+    "zigbee2mqtt/+": "zigbee2mqtt",
+    "zigbee2mqtt/+/availability": "zigbee2mqtt",
+    "tele/+/SENSOR": "tasmota",
+    "v1/gateway/rpc": "thingsboard",
+    "+/onvif-ej/#": "onvif",
+}
 ITEMS = (Item("t", "temperature"), Item("rh", "relativeHumidity", unit="%"))
 
 
@@ -44,6 +51,11 @@ def faulty(mapping: TopicMapping, *others: TopicMapping) -> list[str]:
         {"items": (Item("s[*].t", "temperature"),), "device": "x", "time_path": "s[*].ts", "time_format": "iso"},
         {"items": (Item("s[*].t", "temperature"),), "device": "x"},
         {"kind": "air_station"},
+        {"filter": "sensors/#", "device": "{2}"},
+        {"filter": "zigbee2mqtt/hall/lamp", "device": "x"},
+        {"filter": "zigbee2mqtt/+/availability", "device": "x"},
+        {"filter": "homeassistant/+/x", "device": "x"},
+        {"filter": "factory/+/cmd", "device": "x"},
     ],
 )
 def test_check_takes(changes: dict[str, Any]) -> None:
@@ -63,6 +75,17 @@ def test_check_takes(changes: dict[str, Any]) -> None:
         ({"filter": "tele/#"}, "filter"),
         ({"filter": "+/gate/SENSOR"}, "filter"),
         ({"filter": "ioc/custom/thing"}, "filter"),
+        ({"filter": "zigbee2mqtt/+/set"}, "filter"),
+        ({"filter": "zigbee2mqtt/hall/+"}, "filter"),
+        ({"filter": "zigbee2mqtt/hall/lamp/set/state"}, "filter"),
+        ({"filter": "zigbee2mqtt/bridge/logging"}, "filter"),
+        ({"filter": "cmnd/+/X"}, "filter"),
+        ({"filter": "/json/+/+/foo"}, "filter"),
+        ({"filter": "/key/+/cmd"}, "filter"),
+        ({"filter": "v1/gateway/claim"}, "filter"),
+        ({"filter": "v1/gateway/rpc"}, "filter"),
+        ({"filter": "application/1/device/+/command/down"}, "filter"),
+        ({"filter": "spBv1.0/G/DCMD/n/d"}, "filter"),
         ({"kind": "toaster"}, "kind"),
         ({"kind": "waste_bin"}, "items.1"),
         ({"items": (Item("a b", "temperature"),)}, "items.0"),
@@ -140,13 +163,20 @@ def test_every_fault_is_in_the_catalogue(language: str) -> None:
     cases = next(mark.args[1] for mark in test_check_refuses.pytestmark)  # type: ignore[attr-defined]
     said = {fault.message for changes, _ in cases for fault in check(make_mapping(**changes), [], STANDING)}
     said |= {fault.message for fault in check(make_mapping(), [make_mapping(id=7)], STANDING)}
-    assert len(said) >= 17
+    assert len(said) >= 19
     assert sorted(said - known.keys()) == []
 
 
 @pytest.mark.parametrize(
     ("pattern", "expected"),
-    [("site/+/air", False), ("site/#", True), ("site/onvif-ej/x", True), ("site/air", False), ("+/+/x", False)],
+    [
+        ("site/+/air", False),
+        ("site/#", False),
+        ("site/onvif-ej/x", True),
+        ("site/air", False),
+        ("+/+/x", False),
+        ("#", True),
+    ],
 )
 def test_collides_with_a_dialect_below_any_level(pattern: str, expected: bool) -> None:
     """A wildcard on the second level meets ONVIF's filter, and is let pass; the level by name is not."""

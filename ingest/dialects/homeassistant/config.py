@@ -57,7 +57,16 @@ _MOST_ENTITIES: Final = 500
 _MOST_AVAILABILITY: Final = 20
 _MOST_IDENTIFIERS: Final = 20
 _MOST_CHARACTERS: Final = 200
-_WORDS: Final = re.compile(r"[\s_/:-]+")
+_SPACES: Final = re.compile(r"[\s_/:-]+")
+#: Words that say that a value is of the device itself, not of what it measures: its battery's voltage is not the mains'.
+_OF_DEVICE: Final = frozenset(
+    {"accu", "battery", "batt", "board", "chip", "core", "cpu", "device", "gpu", "internal", "mcu", "modem", "module"}
+    | {"motherboard", "pcb", "processor", "soc", "acquy", "ắc", "mạch", "pin"}
+)
+#: The measures that are meant when it is of the device itself.
+_OWN: Final = frozenset({"batteryLevel", "rssi"})
+#: Measures of traffic whose names are words for anything.
+_BY_WHOLE_NAME: Final = frozenset({"intensity", "occupancy"})
 
 Component = Literal["sensor", "binary_sensor", "switch", "light"]
 #: Components whose state we take; of the others a device merely consists.
@@ -280,25 +289,44 @@ def _entity(key: str, component: Any, about: About, object_id: str, told: dict[s
 
 
 def _known(named: list[str], device_class: str) -> tuple[str, str] | None:
-    """The name, and the key, of the measure a sensor stands for: a whole name, else its class, else the last words of a name."""
-    tails = [tail for name in named for tail in _tails(name)]
-    for name in (*named, device_class, *tails):
+    """The name, and the key, of the measure a sensor stands for: a whole name, else its class, else the last words of a name.
+
+    Args:
+        named: its object id, its name, its unique id; "" where it has none.
+        device_class: as Home Assistant classes it.
+
+    >>> _known(["x", "Kitchen temperature", ""], ""), _known(["x", "CPU temperature", ""], "temperature")
+    (('temperature', 'temperature'), None)
+    """
+    label = named[1] or named[0]
+    of_device = not _OF_DEVICE.isdisjoint(_words(label))
+    if of_device:
+        named = [label]
+    for name in named:
         if name and (known := measure_named(name)) is not None:
             return name, known[0].key
+    tails = [tail for name in named for tail in _tails(name)]
+    for before, name in (("", device_class), *tails):
+        if name and (known := measure_named(name)) is not None:
+            key = known[0].key
+            if key in _OWN or not (of_device or before in _OF_DEVICE or (before and key in _BY_WHOLE_NAME)):
+                return name, key
     return None
 
 
-def _tails(name: str) -> Iterator[str]:
-    """The last words of a name, the longest first.
+def _words(name: str) -> list[str]:
+    return [word for word in _SPACES.split(name.casefold()) if word]
+
+
+def _tails(name: str) -> Iterator[tuple[str, str]]:
+    """The last words of a name, the longest first, each with the word before it.
 
     >>> list(_tails("aq7_carbon_monoxide"))
-    ['carbon_monoxide', 'monoxide']
+    [('aq7', 'carbon_monoxide'), ('carbon', 'monoxide')]
     """
-    words = [word for word in _WORDS.split(name) if word][-5:]
-    for at in range(len(words)):
-        tail = "_".join(words[at:])
-        if tail != name:
-            yield tail
+    words = _words(name)[-6:]
+    for at in range(1, len(words)):
+        yield words[at - 1], "_".join(words[at:])
 
 
 def _source(config: Mapping[str, Any], option: str, template: str, *, state: bool) -> Source | None:

@@ -20,6 +20,8 @@ Key = tuple[str, str]
 #: Administrative entities that tell of a measure all the same.
 _KEPT: Final = frozenset({"batteryLevel", "rssi"})
 _LAMP_MEASURES: Final = ("powerState", "illuminanceLevel")
+#: Home Assistant calls an entity unavailable when its `expire_after` is over; we call a device late after two periods.
+_PERIODS_TO_LATE: Final = 2
 
 
 class Met:
@@ -44,7 +46,7 @@ class Met:
         self._dialect = dialect
         self.about = About(())
         self._measures: dict[str, Key] = {}
-        self._commanded = False
+        self._commanded = self._paced = False
         self._description = Description()
         self.discovery = Discovery(device, dialect, device)
 
@@ -110,7 +112,10 @@ class Met:
         expiries = [entity.options.get("expire_after") for entity in self.entities.values()]
         seconds = [expiry for expiry in expiries if isinstance(expiry, int | float) and 0 < expiry < 1e9]
         if seconds:
-            attrs["expire_after_s"] = min(seconds)
+            attrs["period_s"] = min(seconds) / _PERIODS_TO_LATE
+            self._paced = True
+        elif self._paced:
+            attrs["period_s"] = None
         commanded = self._measures.get("powerState")
         entity = None if commanded is None else self.entities.get(commanded)
         if commanded is not None and entity is not None and entity.component in ("light", "switch"):

@@ -63,7 +63,10 @@ class HomeAssistant:
             devices = set() if use is None else {part.met.id for part in use.parts.values()}
             # What a topic is, and whose, changes with configurations.
             return Route(devices.pop() if len(devices) == 1 else "", NAME, partial(self._hear, topic), lasting=False)
-        if topic.startswith(f"{ROOT}/"):
+        if self._configurations.uses.get(topic) is not None:
+            # A lamp's commands, ours among them, which come because a mapping's filter is wide: no readings.
+            return Route("", NAME, _pass_over, lasting=False)
+        if topic.startswith(f"{ROOT}/") and topic.endswith("/config"):
             raise RejectedError(
                 "topic", f"topic {shorten(topic)}: expected {ROOT}/<component>/[<node>/]<object>/config"
             )
@@ -167,3 +170,7 @@ class HomeAssistant:
                 flag = "/".join(filter(None, (part.key[0][len(ROOT) + 1 : -len("/config")], part.key[1])))
                 self._flags.tell(intake, met.id, None, flag, what=entity.device_class, on=heard.on, data=data)
         return True
+
+
+def _pass_over(device: str, payload: bytes, intake: Intake) -> None:
+    del device, payload, intake

@@ -1,0 +1,63 @@
+"""Sessions that the broker has begun anew: it numbers deliveries from 1 again, and what was noted of the ones before is void.
+
+The broker tells it once, to who connects. So the session's name, which is ours, lies on the disk until the database has it: a
+process that comes after hears that there is a session, and not since when.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from pathlib import Path
+from urllib.parse import quote
+
+from ingest.message import NAME_BYTES
+from ingest.spool_segment import sync
+
+
+class Beginning:
+    """The last session of a client id whose beginning the database may not know of."""
+
+    def __init__(self, home: Path, client: str) -> None:
+        self._path = home / f"session-{quote(client, safe='')}"
+        self._name = self._untold = b""
+        self._lock = threading.Lock()
+
+    def recall(self) -> None:
+        """Take up what the process before has left; called once nobody else works under the client id.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        if self._path.exists():
+            self._name = self._untold = self._path.read_bytes()
+
+    def begin(self) -> None:
+        """The broker has begun a session; to be called before anything can come over it.
+
+        Raises:
+            OSError: it is not on the disk; it is told all the same.
+        """
+        with self._lock:
+            self._name = self._untold = secrets.token_bytes(NAME_BYTES)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            made = self._path.with_suffix(".new")
+            made.write_bytes(self._name)
+            sync(made)
+            made.replace(self._path)
+            sync(self._path.parent)
+
+    def tell(self) -> bytes:
+        """Its name, for the first block of its messages; b"" = that was told."""
+        untold, self._untold = self._untold, b""
+        return untold
+
+    def noted(self, name: bytes) -> None:
+        """The database has it.
+
+        Raises:
+            OSError: it is still on the disk, where it does no harm.
+        """
+        with self._lock:
+            if name == self._name:
+                self._path.unlink(missing_ok=True)
