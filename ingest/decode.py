@@ -66,7 +66,11 @@ class Decoder:
             if intake.noted:
                 name = topic.decode("utf-8", "replace")
                 if intake.has_unknown and self._supplement is not None:
-                    self._supplement(name, intake)
+                    try:
+                        self._supplement(name, intake)
+                    except Exception as error:  # noqa: BLE001 - as above
+                        self._log.exception("mapping fault", topic=topic)
+                        intake.fault(RejectedError("shape", f"the mapping failed: {error!r}"))
                 device, dialect = ("", "") if route is None else route[:2]
                 intake.end(name, device, dialect)
 

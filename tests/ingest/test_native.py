@@ -340,3 +340,19 @@ def test_name_without_end_is_nobodys() -> None:
     decoder.decode(Block(1, RECEIVED, [(b"ioc/air/telemetry", raw, 1, False)], len(raw)))
     assert asked == ["a" * 200]
     assert reasons(intake.take()) == ["measure"]
+
+
+def test_supplement_that_fails_costs_its_message_alone() -> None:
+    """A fault of ours in what a mapping adds is told of the message, and the next one is decoded."""
+
+    def supplement(topic: str, told: Intake) -> None:
+        raise ZeroDivisionError
+
+    intake = Intake(KIND, Clocks(ahead_s=300, behind_s=86_400))
+    raws = [json.dumps(good(strange=1.0)).encode(), json.dumps(good(pm25=1.0)).encode()]
+    messages = [(b"ioc/air/telemetry", raw, mid, False) for mid, raw in enumerate(raws, 1)]
+    decoder = Decoder(intake, [Native()], most_bytes=200_000, supplement=supplement)
+    decoder.decode(Block(1, RECEIVED, messages, sum(map(len, raws))))
+    batch = intake.take()
+    assert [one.measure for one in batch.readings] == ["pm25"]
+    assert "ZeroDivisionError" in "".join(one.detail for one in batch.rejected if one.reason == "shape")
