@@ -39,9 +39,9 @@ def found_in(other: Boxes, boxes: Boxes) -> float:
     return float(np.mean(hits)) if hits else 1.0
 
 
-def test_openvino_real_picture_has_objects_inside_it(detector: Detector, street: bytes) -> None:
+def test_openvino_real_picture_has_objects_inside_it(detector: Detector, afar: bytes) -> None:
     """Boxes lie in the picture, the surest first, classes known."""
-    image = decode_jpeg(street, detector.input_size)
+    image = decode_jpeg(afar, detector.input_size)
     (boxes,) = detector.detect([image])
     height, width = image.shape[:2]
     assert len(boxes) >= 2

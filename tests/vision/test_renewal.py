@@ -111,9 +111,9 @@ def test_golden_blind_network_and_changed_picture_are_refused(folder: Path) -> N
     blind.close()
 
 
-def test_golden_choose_keeps_the_rest_of_the_manifest(folder: Path, street: bytes) -> None:
+def test_golden_choose_keeps_the_rest_of_the_manifest(folder: Path, afar: bytes) -> None:
     """A photograph of one's own becomes golden; the network that saw it passes."""
-    (folder / "street.jpg").write_bytes(street)
+    (folder / "street.jpg").write_bytes(afar)
     before = json.loads((folder / MANIFEST).read_bytes())
     detector = open_detector(Settings(vision_engine="openvino", vision_weights=folder))
     choose(detector, folder, ["street.jpg"])
