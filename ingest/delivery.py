@@ -24,6 +24,7 @@ from ingest.batch import ID_SLICE, Batch
 from ingest.message import Raw
 from ingest.order import Delivered, Session, follow
 from ioc.db.pool import Connection
+from ioc.settings import MOST_INFLIGHT
 
 #: Whose packet id, and which.
 _Key = tuple[str, int]
@@ -31,9 +32,9 @@ _DIGEST_BYTES: Final = 16
 #: The name of a client's last session is kept among its deliveries, where no packet has that id.
 _SESSION: Final = -1
 _MOST_IDS: Final = 65_535
-#: What was noted of so many packet ids ahead is void: those that may be under way (`ingest_inflight`, 30,000 at most), and a
+#: What was noted of so many packet ids ahead is void: those that may be under way (`ingest_inflight`), and a
 #: slice, within which nobody looks. As many at least lie behind, whose messages may come again.
-_AHEAD: Final = 30_000 + ID_SLICE
+_AHEAD: Final = MOST_INFLIGHT + ID_SLICE
 #: So many messages of a session are remembered in their order: more than a broker hands out unacknowledged, and those whose
 #: acknowledgement it takes but loses with its life.
 _REMEMBERED: Final = 100_000

@@ -26,6 +26,8 @@ from ioc.errors import SettingsError
 from ioc.topics import DEVICE_ID
 
 PREFIX = "IOC_"
+#: A half of MQTT's 65,535 packet ids and a little less: those that come round are told from those under way.
+MOST_INFLIGHT: Final = 30_000
 #: Schemes of the URLs that are captured from.
 _SOURCES: Final = ("rtsp", "rtsps", "http", "https")
 
@@ -107,7 +109,10 @@ class Settings(BaseSettings):
         " while commits take less than half of the time, except with RabbitMQ.",
     )
     ingest_inflight: int = Field(
-        20_000, ge=20, le=30_000, description="QoS 1 messages the broker may hand out unacknowledged (receive maximum)."
+        20_000,
+        ge=20,
+        le=MOST_INFLIGHT,
+        description="QoS 1 messages the broker may hand out unacknowledged (receive maximum).",
     )
     ingest_processes: int = Field(
         1, ge=1, le=32, description="Ingest processes on this machine; more than one share the messages."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 
-from vision.training_set import BICYCLE, PERSON, SAME_OBJECT, SURE, Labels, areas, ious, overlaps
+from vision.training_set import BICYCLE, PERSON, SAME_OBJECT, Labels, areas, ious, overlaps, sure_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,7 +100,8 @@ def with_bicycles(
     for cutting, place, _ in put:
         blend(tried, cutting.picture, place)
     found, confidence = teacher(tried)
-    bicycles = found.boxes[(found.classes == BICYCLE) & (confidence >= SURE[BICYCLE])]
+    sure, classes = sure_of(found, confidence)
+    bicycles = sure[classes == BICYCLE]
     made, all_boxes, all_classes = picture.copy(), [labels.boxes], [labels.classes]
     for cutting, place, is_real in put:
         shown = cutting.labels.boxes + np.array([*place, *place])
@@ -121,9 +122,8 @@ def cut_out(picture: Picture, found: Labels, confidence: Boxes) -> list[Cutting]
         found: What the teacher sees in it.
         confidence: How sure it is of each, shape (n,).
     """
-    sure = np.array([c >= SURE.get(int(k), 2.0) for k, c in zip(found.classes, confidence, strict=True)], dtype=bool)
-    bicycles = found.boxes[sure & (found.classes == BICYCLE)]
-    persons = found.boxes[sure & (found.classes == PERSON)]
+    boxes, classes = sure_of(found, confidence)
+    bicycles, persons = boxes[classes == BICYCLE], boxes[classes == PERSON]
     height, width = picture.shape[:2]
     cuttings = []
     for bicycle in bicycles:
@@ -135,14 +135,15 @@ def cut_out(picture: Picture, found: Labels, confidence: Boxes) -> list[Cutting]
         left, top = np.maximum(0, shown[:, :2].min(axis=0) - margin).astype(int)
         right, bottom = np.minimum((width, height), np.ceil(shown[:, 2:].max(axis=0) + margin)).astype(int)
         opaque = np.zeros((bottom - top, right - left, 1), dtype=np.float32)
-        for x1, y1, x2, y2 in (shown - np.array([left, top, left, top])).round().astype(int):
+        inner = shown - np.array([left, top, left, top])
+        for x1, y1, x2, y2 in inner.round().astype(int):
             opaque[max(0, y1) : y2, max(0, x1) : x2] = 1
         fade = max(1.0, margin / 2)
         opaque = cv2.GaussianBlur(opaque, (0, 0), fade)[..., None]
         colours = picture[top:bottom, left:right] * opaque
         cut = np.concatenate([colours, 255 * opaque], axis=2).round().astype(np.uint8)
-        classes = np.array([BICYCLE] + [PERSON] * len(riders), dtype=np.int64)
-        cuttings.append(Cutting(cut, Labels(shown - np.array([left, top, left, top]), classes)))
+        kinds = np.array([BICYCLE] + [PERSON] * len(riders), dtype=np.int64)
+        cuttings.append(Cutting(cut, Labels(inner, kinds)))
     return cuttings
 
 

@@ -114,6 +114,12 @@ def _known(boxes: Boxes, labels: Boxes) -> NDArray[np.bool_]:
     return np.asarray(((ious(boxes, labels) >= SAME_OBJECT) | (inside >= INSIDE)).any(axis=1))
 
 
+def sure_of(teacher: Labels, confidence: Boxes) -> tuple[Boxes, NDArray[np.int64]]:
+    """Return boxes and classes of those of `CLASSES` that a teacher is as sure of as `SURE` asks."""
+    sure = np.array([c >= SURE.get(int(k), 2.0) for k, c in zip(teacher.classes, confidence, strict=True)], dtype=bool)
+    return teacher.boxes[sure], teacher.classes[sure]
+
+
 def complete(street: Labels, teacher: Labels, confidence: Boxes) -> Labels:
     """Add what a teacher is sure of and the street labels lack.
 
@@ -129,8 +135,7 @@ def complete(street: Labels, teacher: Labels, confidence: Boxes) -> Labels:
     Returns:
         The street labels followed by the added ones.
     """
-    sure = np.array([c >= SURE.get(int(k), 2.0) for k, c in zip(teacher.classes, confidence, strict=True)], dtype=bool)
-    boxes, classes = teacher.boxes[sure], teacher.classes[sure]
+    boxes, classes = sure_of(teacher, confidence)
     soft = np.isin(classes, (PERSON, BICYCLE))
     persons = boxes[classes == PERSON]
 

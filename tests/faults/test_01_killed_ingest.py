@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 import pytest
@@ -81,32 +82,35 @@ def after_commit(scene: Scene, process: IngestProcess) -> Iterator[None]:
 Moment = Callable[[Scene, IngestProcess], AbstractContextManager[None]]
 
 
+@pytest.fixture
+def make_scene(
+    live: Live, db: Database, connection: Connection, gates: Gates, mqtt_wire: Proxy, db_wire: Proxy
+) -> Callable[[Ledger], Scene]:
+    """Of the servers and wires of a test, for one ledger."""
+    return partial(Scene, live, db, connection, gates, mqtt_wire, db_wire)
+
+
 @pytest.mark.parametrize("moment", [before_copy, in_copy, before_commit, in_commit, after_commit])
 def test_killed_at_a_moment(
     moment: Moment,
     spawn: Spawn,
     publish: Publish,
     wired: dict[str, str],
-    mqtt_wire: Proxy,
-    db_wire: Proxy,
-    gates: Gates,
-    db: Database,
-    connection: Connection,
-    live: Live,
+    make_scene: Callable[[Ledger], Scene],
     topic: str,
 ) -> None:
     """Killed at that moment under load: what was acknowledged to the publisher is stored, each message once."""
     ledger = Ledger.mixed(topic, 5000, seed=1)
-    scene = Scene(live, db, connection, gates, mqtt_wire, db_wire, ledger)
+    scene = make_scene(ledger)
     process = spawn(**wired)
     load = publish(ledger, rate=1500)
-    load.wait_moving(db)
+    load.wait_moving(scene.database)
     with moment(scene, process):
         process.kill()
-    mqtt_wire.heal()
-    db_wire.heal()
+    scene.mqtt.heal()
+    scene.db.heal()
     process = spawn(wait=False, **wired)
-    load.finish(db)
+    load.finish(scene.database)
     assert process.alive
 
 
@@ -116,27 +120,22 @@ def test_killed_while_little_comes(
     spawn: Spawn,
     publish: Publish,
     wired: dict[str, str],
-    mqtt_wire: Proxy,
-    db_wire: Proxy,
-    gates: Gates,
-    db: Database,
-    connection: Connection,
-    live: Live,
+    make_scene: Callable[[Ledger], Scene],
     topic: str,
 ) -> None:
     """Killed at that moment of a small batch, whose one statement is its transaction: the same holds."""
     ledger = Ledger.readings_alone(topic, 600)
-    scene = Scene(live, db, connection, gates, mqtt_wire, db_wire, ledger)
+    scene = make_scene(ledger)
     process = spawn(**wired)
     load = publish(ledger, rate=60)
-    eventually(lambda: ledger.progress(connection) > 60)  # every device is known
+    eventually(lambda: ledger.progress(scene.connection) > 60)  # every device is known
     with moment(scene, process):
-        assert gate.is_at_once(connection)
+        assert gate.is_at_once(scene.connection)
         process.kill()
     assert load.publishing
-    mqtt_wire.heal()
+    scene.mqtt.heal()
     process = spawn(wait=False, **wired)
-    load.finish(db)
+    load.finish(scene.database)
     assert process.alive
 
 
