@@ -189,6 +189,7 @@ class Commander:
                 self._sent[order] = handed
             else:
                 return
+            sending.over = True
             del self._posted[order]
             self._settled.notify_all()
 

@@ -45,10 +45,16 @@ class Leftovers:
                             lock_path(settings.home, number).unlink(missing_ok=True)
 
     def _fetch(self, client: str) -> bool:
-        """Fetch what waits in a session and end it; False when we were told to stop before."""
+        """Fetch what waits in a session and end it; False when we were told to stop before, or could not."""
         self._service.log.info("fetching what waits for a process that no longer runs", client=client)
         link = Link(self._service, client, self._door, self._unwanted, leaving_after_s=_QUIET_S)
-        thread = threading.Thread(target=link.run, name=client, daemon=True)
+        fetched = threading.Event()
+
+        def fetch() -> None:
+            link.run()
+            fetched.set()
+
+        thread = threading.Thread(target=fetch, name=client, daemon=True)
         self._links.append(link)
         thread.start()
         while thread.is_alive() and not self._service.stopping.is_set():
@@ -56,6 +62,8 @@ class Leftovers:
         if self._service.stopping.is_set():
             return False  # the ending of ingest stops the link with the others; what is left waits for the next time
         self._links.remove(link)
+        if not fetched.is_set():
+            return False  # a fault of ours, of which the thread has told: what waits there is not to be lost for it
         end_session(Contact.of(self._service.settings), client)
         return True
 

@@ -178,7 +178,10 @@ class Link:
     def run(self) -> None:
         """Connect, serve, and connect again until stopped."""
         waits = backoff()
-        self._beginning.recall()
+        try:
+            self._beginning.recall()
+        except OSError as error:
+            self._service.log.warning("the session's name cannot be read", why=str(error))
         while not self._ending.is_set():
             try:
                 self._generation = next(_GENERATIONS)

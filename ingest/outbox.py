@@ -60,7 +60,7 @@ class Outbox:
         #: What the broker has not acknowledged yet, by packet id.
         self._posted: dict[int, _Parcel] = {}
 
-    def put(self, message: Outgoing, *, within_s: float, done: Done, wanted: Callable[[], bool] = always) -> None:
+    def put(self, message: Outgoing, *, within_s: float, done: Done, wanted: Callable[[], bool]) -> None:
         """Add a message; while the broker is away it waits.
 
         Args:

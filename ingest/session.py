@@ -1,7 +1,8 @@
 """Sessions that the broker has begun anew: it numbers deliveries from 1 again, and what was noted of the ones before is void.
 
 The broker tells it once, to who connects. So the session's name, which is ours, lies on the disk until the database has it: a
-process that comes after hears that there is a session, and not since when.
+process that comes after hears that there is a session, and not since when. One on another machine, which takes over before
+the first commit of a session, cannot know.
 """
 
 from __future__ import annotations

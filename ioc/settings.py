@@ -26,6 +26,8 @@ from ioc.errors import SettingsError
 from ioc.topics import DEVICE_ID
 
 PREFIX = "IOC_"
+#: Frames a second that a camera is looked at, at least: of rarer ones rules make nothing.
+LEAST_FPS: Final = 0.2
 #: A half of MQTT's 65,535 packet ids and a little less: those that come round are told from those under way.
 MOST_INFLIGHT: Final = 30_000
 #: Schemes of the URLs that are captured from.
@@ -183,7 +185,7 @@ class Settings(BaseSettings):
     )
     vision_max_fps: float = Field(
         2.0,
-        ge=0.2,
+        ge=LEAST_FPS,
         allow_inf_nan=False,
         description="Frames a second per camera that are looked at on a CPU, where no budget of its own was given on its page;"
         " the rest are counted as skipped.",

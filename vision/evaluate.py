@@ -264,15 +264,17 @@ def evaluate_folder(
     for start in range(0, len(paths), BATCH):
         chosen = paths[start : start + BATCH]
         pictures = [read_picture(path) for path in chosen]
+        labelled = [
+            read_labels(labels / f"{path.stem}.txt", picture.shape[1], picture.shape[0], known_classes)
+            for path, picture in zip(chosen, pictures, strict=True)
+        ]
         answers = detect(pictures)
         if len(answers) != len(pictures):
             raise ModelError(f"the detector answered {len(answers)} arrays for {len(pictures)} pictures")
-        for path, picture, answer in zip(chosen, pictures, answers, strict=True):
+        for path, known, answer in zip(chosen, labelled, answers, strict=True):
             found = np.asarray(answer, dtype=np.float64)
             if found.ndim != 2 or found.shape[1] != 6:
                 raise ModelError(f"the detector answered shape {found.shape} for {path.name}, expected (n, 6)")
-            height, width = picture.shape[:2]
-            known = read_labels(labels / f"{path.stem}.txt", width, height, known_classes)
             renamed = np.array([(class_map or {}).get(int(c), -1 if class_map else int(c)) for c in known.classes])
             samples.append(Sample(known.boxes, renamed.astype(np.int64), found))
     return score(samples, names, confidence=confidence)

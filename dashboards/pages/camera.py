@@ -23,10 +23,11 @@ from dashboards.room import room
 from dashboards.theme import CLASS_COLOURS
 from dashboards.when import number
 from ioc.camera_rules import FOLLOWED_FPS, RESTS_FPS
-from ioc.db.camera_budgets import LEAST_FPS, MOST_FPS
+from ioc.db.camera_budgets import MOST_FPS
 from ioc.errors import LiveError, StorageError
 from ioc.i18n import Translator
 from ioc.model import RulesWatched
+from ioc.settings import LEAST_FPS
 from ioc.topics import DEVICE_ID
 
 dash.register_page(__name__, path_template="/cameras/<camera>", title="Camera · Thủ Đức")

@@ -87,7 +87,7 @@ class Mapped:
         # What does not last is a frame, or what a configuration of Home Assistant reads by a template and states the unit of.
         if route.dialect == NAME or not route.lasting:
             return route
-        reader = _speaking((*self._supplements, *self._own), topic)
+        reader = self._beside(topic)
         return route if reader is None else route._replace(handle=partial(_decode_ahead, reader, route.handle))
 
     def supplement(self, topic: str, intake: Intake) -> None:
@@ -95,7 +95,7 @@ class Mapped:
 
         Also a mapping that was on its own before a dialect learnt of its topics (from a device's configuration) helps out so.
         """
-        reader = _speaking((*self._supplements, *self._own), topic)
+        reader = self._beside(topic)
         if reader is None:
             return
         for unknown in intake.take_unknown():
@@ -108,6 +108,10 @@ class Mapped:
                     intake.measured(unknown.device, unknown.stamp, [(item.measure, value, "")])
                 except RejectedError as error:
                     intake.fault(error)
+
+    def _beside(self, topic: str) -> Reader | None:
+        """The mapping that speaks beside a built-in dialect."""
+        return _speaking(self._supplements, topic) or _speaking(self._own, topic)
 
     def _decode(self, reader: Reader, topic: str, device: str, payload: bytes, intake: Intake) -> None:
         del device

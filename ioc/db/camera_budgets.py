@@ -8,13 +8,13 @@ from ioc.db.audit import append
 from ioc.db.devices import lock_device
 from ioc.db.pool import Connection, translated
 from ioc.errors import ActionError, FormError
+from ioc.settings import LEAST_FPS
 from ioc.topics import DEVICE_ID
 from ioc.typed import typed_name
 
 #: What the audit log calls it; its subject is the camera.
 SET: Final = "camera_budget.set"
-#: A budget lies between these, frames a second.
-LEAST_FPS: Final = 0.2
+#: A budget lies between `LEAST_FPS` and this, frames a second.
 MOST_FPS: Final = 60.0
 
 

@@ -25,11 +25,14 @@ _FIELDS: Final = CameraRule.__struct_fields__
 _ALL: Final = f"SELECT {', '.join(_FIELDS)} FROM camera_rule"  # noqa: S608 - names of fields
 _OF: Final = f"{_ALL} WHERE camera = ANY(%s) ORDER BY camera, id"
 _LOCKED: Final = f"{_ALL} WHERE id = %s FOR UPDATE"
-#: A camera may report such a measure itself; it is a rule's where somebody has drawn one of its kind.
+#: A camera may report such a measure itself; it is a rule's where one of its kind is drawn, or was when it was said. A worker may
+#: hear of a removal later, and the camera's clock may be off: so some minutes more.
 _STANDING: Final = (
     "SELECT device, measure FROM latest JOIN unnest(%s::text[], %s::text[]) AS found (kind, measure) USING (measure)"
-    " WHERE device = ANY(%s) AND value > 0 AND EXISTS (SELECT FROM audit WHERE subject = latest.device"
-    " AND what = ANY(%s) AND coalesce(before, after) ->> 'kind' = found.kind)"
+    " WHERE device = ANY(%s) AND value > 0 AND (EXISTS (SELECT FROM camera_rule"
+    " WHERE camera = latest.device AND kind = found.kind)"
+    " OR EXISTS (SELECT FROM audit WHERE subject = latest.device AND what = ANY(%s)"
+    " AND coalesce(before, after) ->> 'kind' = found.kind AND audit.time > latest.time - interval '10 minutes'))"
 )
 _CAMERA: Final = "SELECT FROM device WHERE id = %s AND kind = 'camera' AND status <> 'retired'"
 _GROUND: Final = "SELECT FROM camera_rule WHERE camera = %s AND kind = 'ground' AND id <> %s"

@@ -14,6 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from ingest import leftovers
 from ingest.dialect import Subscription, filters
 from ingest.inbox import Inbox
 from ingest.link import Link
@@ -184,3 +185,23 @@ def test_publish_is_not_kept_longer_than_its_time(link: Link, listener: Listener
     listener.open()
     eventually(lambda: b"endless" in listener.heard)
     assert listener.heard == [b"long", b"endless"]
+
+
+def test_session_is_not_ended_when_it_was_not_fetched(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours while a session of another process is fetched must not cost what waits in it."""
+    ended: list[str] = []
+    monkeypatch.setattr(leftovers, "end_session", lambda contact, client: ended.append(client))
+    said: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", said.append)
+
+    def fail(_link: Link) -> None:
+        raise ZeroDivisionError("a fault")
+
+    with Service("left", settings) as service:
+        links: list[Link] = []
+        door = Inbox(most_bytes=1 << 20, most_messages=100)
+        rest = leftovers.Leftovers(service, door, filters((), "", first=True), 1, links)
+        with monkeypatch.context() as patch:
+            patch.setattr(Link, "run", fail)
+            assert not rest._fetch("test-left")
+        assert (ended, links, len(said)) == ([], [], 1)

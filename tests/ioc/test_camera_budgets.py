@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ioc.db.audit import entries_of, verify_audit
-from ioc.db.camera_budgets import LEAST_FPS, MOST_FPS, SET, budgets, set_budget
+from ioc.db.camera_budgets import MOST_FPS, SET, budgets, set_budget
 from ioc.db.pool import Connection
 from ioc.errors import ActionError, FormError
+from ioc.settings import LEAST_FPS
 from tests.fix_stack import Database
 
 WHO = "Kỹ thuật viên"

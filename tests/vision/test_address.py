@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ioc.errors import SettingsError, SourceError
+from ioc.errors import SourceError
 from ioc.settings import Settings
 from vision.address import allowed, networks, pin, redacted
 
@@ -107,9 +107,3 @@ def test_pin_refusal_keeps_the_password_to_itself() -> None:
     assert "hunter2" not in str(caught.value)
     assert "127.0.0.1" in str(caught.value)
     assert "hunter2" not in redacted("rtsp://u:hunter2@h/p?x=hunter2#hunter2")
-
-
-def test_networks_malformed_is_a_settings_error() -> None:
-    """The setting is named."""
-    with pytest.raises(SettingsError, match="capture_allow"):
-        networks(["10.0.0.0/99"])

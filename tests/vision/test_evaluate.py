@@ -172,7 +172,11 @@ def test_evaluate_folder_wrong_shape(street: Path) -> None:
     """A detector that answers another shape is named as the fault."""
     with pytest.raises(ModelError, match=r"expected \(n, 6\)"):
         evaluate_folder(
-            lambda pictures: [np.zeros((1, 5)) for _ in pictures], street / "images", street / "labels", ["car"]
+            lambda pictures: [np.zeros((1, 5)) for _ in pictures],
+            street / "images",
+            street / "labels",
+            ["car"],
+            class_map={7: 0},
         )
 
 

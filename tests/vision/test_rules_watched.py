@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ioc.camera_rules import FOLLOWED_FPS, RULE_KINDS
-from ioc.db.camera_budgets import LEAST_FPS
 from ioc.live import RULES_TTL_S
+from ioc.settings import LEAST_FPS
 from tests.vision.film import ASPECT, START, Actor, counted, every, said, scene, show, straight, watch_by
 from tests.vision.test_rules import make, people
 from vision.rules.camera import HAND_ON_S, SAY_AGAIN_S, TRY_AGAIN_S
 from vision.rules.congestion import Congestion
+from vision.rules.line import Line
 from vision.track import LONGEST_GAP_S
 
 ALL = [make(kind, number) for number, kind in enumerate(RULE_KINDS, 1)]
@@ -222,6 +223,22 @@ def test_a_rule_that_fails_is_left_out_and_tried_again(monkeypatch: pytest.Monke
     later = show(watch, cars, every(0.2, 8 + 2.5 * TRY_AGAIN_S, 8 + 1.5 * TRY_AGAIN_S))
     assert later[-1].watched.watching == (1, 2)
     assert watch.faults == {}
+
+
+def test_a_rule_that_failed_and_rests_has_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried again at a rate at which it rests: nothing keeps it from being followed but the frames."""
+    line = make("line", 1)
+    watch = watch_by(line)
+
+    def fail(_rule: Line, _look: object) -> None:
+        raise ZeroDivisionError("a fault")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Line, "look", fail)
+        show(watch, [Actor(straight(0.5, 0.5))], every(0.2, 4))
+    assert watch.faults
+    rare = show(watch, [Actor(straight(0.5, 0.5))], every(1.0, 2.5 * TRY_AGAIN_S, 5.0))
+    assert (rare[-1].watched.resting, rare[-1].watched.failing, watch.faults) == ((1,), (), {})
 
 
 def test_a_rule_that_cannot_even_begin_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

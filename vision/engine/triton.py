@@ -85,10 +85,7 @@ class Triton:
         self._timeout_s = timeout_s
         # Triton compresses tensors for who takes that: time without much gain, for they are numbers.
         plain = {"Accept-Encoding": "identity"}
-        try:
-            self._http = httpx.Client(base_url=url, timeout=timeout_s, trust_env=False, headers=plain)
-        except httpx.InvalidURL as error:
-            raise ModelError(f"{url} is not the URL of a server: {error}") from error
+        self._http = httpx.Client(base_url=url, timeout=timeout_s, trust_env=False, headers=plain)
         self._lock = threading.Lock()
         self._away = ""
         self._ask_again = 0.0
@@ -222,9 +219,6 @@ class Triton:
     ) -> httpx.Response:
         try:
             answer = self._http.request(method, path, content=content, headers=headers, timeout=max(0.01, seconds))
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            # Trying again would not help.
-            raise ModelError(f"{self.device}{path} is not the URL of a server: {error}") from error
         except httpx.TransportError as error:
             raise _AwayError(f"{type(error).__name__} {error}".strip()) from error
         if answer.status_code in (429, 502, 503, 504):

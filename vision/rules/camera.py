@@ -221,10 +221,10 @@ class CameraWatch:
             except Exception as error:  # noqa: BLE001 - see `_fail`
                 self._fail(key, error)
                 continue
+            self.faults.pop(key, None)
             if rests:
                 resting.add(number)
                 continue
-            self.faults.pop(key, None)
             if isinstance(watch, Ground):
                 look = look._replace(kmh=watch.kmh)
             # Frames too far apart may have missed who came between them.
