@@ -147,6 +147,7 @@ def test_answer_to_the_only_statement_gets_lost(
     publish: Publish,
     wired: dict[str, str],
     db_wire: Proxy,
+    gates: Gates,
     db: Database,
     connection: Connection,
     live: Live,
@@ -156,10 +157,12 @@ def test_answer_to_the_only_statement_gets_lost(
     process = spawn(**wired)
     load = publish(Ledger.readings_alone(topic, 600), rate=60)
     eventually(lambda: load.ledger.progress(connection) > 60)
-    db_wire.stall(up=False)
-    before = load.ledger.progress(connection)
+    with gates.closed(Place.BEFORE_COMMIT):
+        gates.wait_held()
+        assert is_at_once(connection)
+        before = load.ledger.progress(connection)
+        db_wire.stall(up=False)
     eventually(lambda: load.ledger.progress(connection) > before)
-    assert is_at_once(connection)
     db_wire.cut()
     db_wire.heal()
     load.finish(db)
