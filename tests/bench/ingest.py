@@ -84,13 +84,16 @@ class Course:
             self._step(one, "is made ready", one.prepare)
 
     def take_turns(self) -> None:
-        """Everyone in turn, several times."""
+        """Everyone in turn, several times, another one first each time."""
         for run in range(RUNS):
             for key, (title, measure) in _LIMITS.items():
                 self._steps.now(f"{title}, run {run + 1}")
+                self._arena.settle()
                 self._turns[key].append(measure(self._arena, run))
                 self._steps.done()
-            for one in self._entered:
+            first = run % len(self._entered)
+            for one in (*self._entered[first:], *self._entered[:first]):
+                self._arena.settle()
                 if measured := self._step(one, f"run {run + 1}", lambda arena, one=one: turn(arena, one)):
                     self._turns[one.key].append(measured)
 

@@ -20,8 +20,9 @@ from tests.bench.messages import DEVICES, MEASURES, Key, Series
 from tests.bench.processes import cpu_s, machine_cpu_s, peak_rss_mb
 from tests.flood import Flood
 
-#: Messages of one value, and messages of eight, in one run; and before it, so that everything is warm.
-SINGLE, WIDE, WARM = 40_000, 8_000, 4_000
+#: Messages of one value, and messages of eight, in one run: for several seconds of the fast ones, so that how long the last batch
+#: takes weighs little. And before it, so that everything is warm.
+SINGLE, WIDE, WARM = 120_000, 24_000, 4_000
 LATENCY_PER_S, LATENCY_S = 1000, 6
 
 _numbers = count()
