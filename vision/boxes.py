@@ -45,18 +45,20 @@ class Fit(NamedTuple):
         return np.ascontiguousarray(result[inside])
 
 
-def letterbox(image: Image, out: Image) -> Fit:
+def letterbox(image: Image, out: Image, upright: int = 0) -> Fit:
     """Scale a picture into `out`, keeping its proportions, centred on grey.
 
     Args:
         image: BGR, (height, width, 3).
         out: the input of the network, (height, width, 3); overwritten.
+        upright: height that one which is taller than wide is brought to, 0 = all there is (`vision.manifest.Input`).
     """
     height, width = image.shape[:2]
     out_height, out_width = out.shape[:2]
-    ratio = min(out_width / width, out_height / height)
+    most_height = min(out_height, upright) if upright and height > width else out_height
+    ratio = min(out_width / width, most_height / height)
     new_width = min(out_width, max(1, round(width * ratio)))
-    new_height = min(out_height, max(1, round(height * ratio)))
+    new_height = min(most_height, max(1, round(height * ratio)))
     left, top = (out_width - new_width) // 2, (out_height - new_height) // 2
     out[:top] = PADDING
     out[top + new_height :] = PADDING

@@ -22,6 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import msgspec
 import numpy as np
 
 from ioc.errors import DatasetError, ModelError
@@ -199,7 +200,7 @@ def _declare(out: Path, manifest: Manifest, main: Path, weights: Path) -> None:
     declared: dict[str, Any] = {
         "name": manifest.name,
         "classes": manifest.classes,
-        "input": {"height": manifest.input.height, "width": manifest.input.width},
+        "input": msgspec.to_builtins(manifest.input),
         "default": main.name,
         "files": files,
         "golden": [_plain(golden) for golden in manifest.golden],

@@ -20,6 +20,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from ioc.errors import DatasetError
@@ -28,8 +29,8 @@ from vision.boxes import PADDING, letterbox
 from vision.engine import open_detector
 from vision.evaluate import read_picture
 from vision.golden import choose
-from vision.manifest import OWN_WEIGHTS
-from vision.train import load_ultralytics, slice_head
+from vision.manifest import OWN_WEIGHTS, Input
+from vision.train import WIDE, load_ultralytics, slice_head
 from vision.training_set import CLASSES, SIDE
 
 if TYPE_CHECKING:
@@ -152,12 +153,13 @@ def write_manifest(folder: Path, height: int, width: int) -> None:
         for path in sorted(folder.glob(f"{NAME}*"))
         if path.suffix in formats
     }
+    looks_at = Input(height, width, upright=round(width / WIDE))
     manifest = {
         "name": NAME,
         "architecture": "yolo11n",
         "licence": "AGPL-3.0",
         "classes": list(CLASSES),
-        "input": {"height": height, "width": width, "layout": "NHWC", "type": "uint8", "colour": "BGR", "pad": PADDING},
+        "input": msgspec.to_builtins(looks_at) | {"layout": "NHWC", "type": "uint8", "colour": "BGR", "pad": PADDING},
         "output": {"layout": "N,4+classes,cells", "boxes": "cx cy w h in input pixels", "scores": "0..1 per class"},
         "default": f"{NAME}_int8.xml",
         "files": files,

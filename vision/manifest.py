@@ -28,10 +28,16 @@ class WeightFile(msgspec.Struct, frozen=True):
 
 
 class Input(msgspec.Struct, frozen=True):
-    """What the network looks at, in pixels."""
+    """What the network looks at, in pixels.
+
+    Attributes:
+        upright: height that a picture which is taller than wide is brought to, 0 = all there is. A network that was trained on
+            wide pictures alone knows nothing as large as what such a picture would show it.
+    """
 
     height: int
     width: int
+    upright: int = 0
 
 
 class Seen(msgspec.Struct, frozen=True, array_like=True):
@@ -81,6 +87,7 @@ class Model(msgspec.Struct, frozen=True):
         input_size: (height, width) in pixels.
         classes: label of each output class.
         content: bytes by suffix, such as `.xml` and `.bin`.
+        upright: see `Input`.
     """
 
     name: str
@@ -88,6 +95,7 @@ class Model(msgspec.Struct, frozen=True):
     input_size: tuple[int, int]
     classes: tuple[str, ...]
     content: dict[str, bytes]
+    upright: int = 0
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -153,7 +161,7 @@ def load(folder: Path, suffixes: tuple[str, ...]) -> Model:
     stem = main.removesuffix(suffixes[0])
     content = {suffix: _verified(folder, manifest, stem + suffix) for suffix in suffixes}
     size = (manifest.input.height, manifest.input.width)
-    return Model(main, manifest.files[main].sha256, size, manifest.classes, content)
+    return Model(main, manifest.files[main].sha256, size, manifest.classes, content, manifest.input.upright)
 
 
 def _choose(folder: Path, manifest: Manifest, suffix: str) -> str:

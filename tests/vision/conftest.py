@@ -3,7 +3,6 @@
 weights    session  folder of verified weights: the project's own, else the COCO model of the data folder
 detector   session  the OpenVINO detector on them
 street     session  a real photograph with vehicles or people in it, as JPEG bytes
-afar       session  the same no larger than a camera shows them: in the middle of a picture of 16:9
 """
 
 from __future__ import annotations
@@ -14,17 +13,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from ioc.settings import Settings
 from tests.vision.photograph import photographs
-from vision.boxes import PADDING
 from vision.engine import open_detector
 from vision.engine.detector import Detector
 from vision.manifest import MANIFEST, OWN_WEIGHTS
-from vision.picture import encode_jpeg
 
 COCO = "models/yolo11n_coco_int8_openvino_model"
 #: Names of the COCO classes we know under our own; the others get a number.
@@ -73,13 +68,3 @@ def street() -> bytes:
     if not found:
         pytest.skip("no photograph: neither .ioc/media/bus.jpg, nor ultralytics' assets, nor the data folder")
     return found[0].read_bytes()
-
-
-@pytest.fixture(scope="session")
-def afar(street: bytes) -> bytes:
-    photograph = cv2.imdecode(np.frombuffer(street, dtype=np.uint8), cv2.IMREAD_COLOR)
-    assert photograph is not None
-    height, width = photograph.shape[:2]
-    grey = max(0, height * 16 // 9 - width) // 2
-    picture = cv2.copyMakeBorder(photograph, 0, 0, grey, grey, cv2.BORDER_CONSTANT, value=(PADDING,) * 3)
-    return encode_jpeg(np.asarray(picture, dtype=np.uint8))

@@ -64,18 +64,18 @@ def test_letterbox_boxes_come_back_within_a_pixel(
         assert (np.abs(box[:4] - [x1, y1, x2, y2]) <= allowed + 0.1).all()
 
 
-@settings(max_examples=40, deadline=None)
-@given(width=sides, height=sides)
-def test_letterbox_any_size_keeps_proportions_and_fills_with_grey(width: int, height: int) -> None:
-    """The picture lies centred and in proportion; everything around it is the grey of training, whatever was there."""
+@settings(max_examples=60, deadline=None)
+@given(width=sides, height=sides, upright=st.sampled_from([0, 360, 900]))
+def test_letterbox_any_size_keeps_proportions_and_fills_with_grey(width: int, height: int, upright: int) -> None:
+    """The picture lies centred and in proportion, an upright one no higher than it may; all around is the grey of training."""
     canvas = np.full((640, 640, 3), 255, dtype=np.uint8)
-    fit = letterbox(np.zeros((height, width, 3), dtype=np.uint8), canvas)
+    fit = letterbox(np.zeros((height, width, 3), dtype=np.uint8), canvas, upright)
     inside = canvas[..., 0] == 0
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     assert set(np.unique(canvas)) <= {0, PADDING}
     assert inside.sum() == len(rows) * len(columns)
     assert (rows[0], columns[0]) == (fit.top, fit.left)
-    assert max(len(rows), len(columns)) == 640
+    assert max(len(rows), len(columns)) == (min(640, upright or 640) if height > width else 640)
     assert abs(len(columns) / width - len(rows) / height) <= max(1 / width, 1 / height)
 
 

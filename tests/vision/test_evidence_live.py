@@ -29,7 +29,7 @@ def test_what_a_drawn_rule_finds_is_proved_by_a_picture(
     db: Database,
     live: Live,
     topic: str,
-    afar: bytes,
+    street: bytes,
 ) -> None:
     """The alarm has the frame its reading came of, under the rule's name, without a face; the original opens with a reason."""
     connection.execute("INSERT INTO device (id, kind, name) VALUES (%s, 'camera', %s)", (topic, topic))
@@ -46,7 +46,7 @@ def test_what_a_drawn_rule_finds_is_proved_by_a_picture(
             for picture in pictures_of(connection, int(str(alarm)))
         ]
 
-    with alarmed(keeping), working(keeping, detector), filmed(live, topic, afar):
+    with alarmed(keeping), working(keeping, detector), filmed(live, topic, street):
         until(lambda: bool(proofs()))
     picture = proofs()[0]
     assert (picture.camera, picture.measure, picture.rule) == (topic, "crowded", "Cổng trường")
@@ -60,6 +60,6 @@ def test_what_a_drawn_rule_finds_is_proved_by_a_picture(
     shown = decode_jpeg(jpeg, (picture.height, picture.width))
     assert shown.shape[:2] == (picture.height, picture.width)
     onlooker = Faces(confidence=0.3)
-    assert len(onlooker.find(decode_jpeg(afar, (1080, 1920)))) > 0
+    assert len(onlooker.find(decode_jpeg(street, (1080, 1920)))) > 0
     assert len(onlooker.find(shown)) == 0
-    assert open_original(connection, "Lan", "Kiểm tra", picture.id, MasterKey.of(keeping)) == afar
+    assert open_original(connection, "Lan", "Kiểm tra", picture.id, MasterKey.of(keeping)) == street

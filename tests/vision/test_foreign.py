@@ -44,10 +44,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_export_openvino_sees_what_the_shipped_network_sees(exported: Path, detector: Detector, afar: bytes) -> None:
+def test_export_openvino_sees_what_the_shipped_network_sees(exported: Path, detector: Detector, street: bytes) -> None:
     """An export without a manifest is opened by what it says of itself, and agrees with INT8."""
     other = open_any(SETTINGS, exported)
-    image = decode_jpeg(afar, detector.input_size)
+    image = decode_jpeg(street, detector.input_size)
     (mine,), (its,) = detector.detect([image]), other.detect([image])
     assert found_in(mine, its[its[:, 4] > 0.5]) >= 0.8
     assert found_in(its, mine[mine[:, 4] > 0.5]) >= 0.8

@@ -111,9 +111,9 @@ def test_golden_blind_network_and_changed_picture_are_refused(folder: Path) -> N
     blind.close()
 
 
-def test_golden_choose_keeps_the_rest_of_the_manifest(folder: Path, afar: bytes) -> None:
+def test_golden_choose_keeps_the_rest_of_the_manifest(folder: Path, street: bytes) -> None:
     """A photograph of one's own becomes golden; the network that saw it passes."""
-    (folder / "street.jpg").write_bytes(afar)
+    (folder / "street.jpg").write_bytes(street)
     before = json.loads((folder / MANIFEST).read_bytes())
     detector = open_detector(Settings(vision_engine="openvino", vision_weights=folder))
     choose(detector, folder, ["street.jpg"])
@@ -168,10 +168,11 @@ def test_replace_under_load_answers_every_call(street: bytes) -> None:
     threads = [threading.Thread(target=call) for _ in range(4)]
     for thread in threads:
         thread.start()
+    until(lambda: answers or failures)
     for one in made[1:]:
         time.sleep(0.01)
         in_use.replace(one)
-    time.sleep(0.05)
+    until(lambda: 30 in answers or failures)
     stop.set()
     for thread in threads:
         thread.join()
@@ -221,7 +222,8 @@ def test_service_takes_good_weights_and_refuses_bad_ones(
         until(lambda: (shown := live.snapshot(topic)) is not None and shown[0].time >= frame.time)
         return True
 
-    until(lambda: weights() == {f"weights_{first}"})
+    # Until TimescaleDB is there, too, pictures are shown and not stored.
+    until(lambda: weights() == {f"weights_{first}"} and not reason())
     assert is_seen()
     main = folder / json.loads((folder / MANIFEST).read_bytes())["default"]
     right = main.read_bytes()

@@ -70,7 +70,7 @@ def test_what_a_drawn_rule_finds_becomes_an_alarm(
     db: Database,
     live: Live,
     topic: str,
-    afar: bytes,
+    street: bytes,
 ) -> None:
     """A crowd zone is drawn while the worker works: reading, change, alarm and counts follow; removed, its alarm returns."""
     connection.execute("INSERT INTO device (id, kind, name) VALUES (%s, 'camera', %s)", (topic, topic))
@@ -82,7 +82,7 @@ def test_what_a_drawn_rule_finds_becomes_an_alarm(
     def forgotten() -> bool:
         return live.rules_watched(topic) is None
 
-    with alarmed(patient), working(patient, detector) as worker, filmed(live, topic, afar):
+    with alarmed(patient), working(patient, detector) as worker, filmed(live, topic, street):
         until(lambda: worker.figures()["frames_s"] > 0)
         assert forgotten()
         rule = make("crowd", points=WHOLE, people=1, seconds=5)
@@ -160,7 +160,7 @@ def test_a_rule_that_fails_is_told_of_and_the_others_go_on(
     connection: Connection,
     live: Live,
     topic: str,
-    afar: bytes,
+    street: bytes,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The heartbeat names it and the metrics count it; the page hears what the others do; when it works again, all is well."""
@@ -177,7 +177,7 @@ def test_a_rule_that_fails_is_told_of_and_the_others_go_on(
         return None if watched is None else (watched.watching, watched.failing)
 
     failures = REGISTRY.get_sample_value("ioc_vision_rules_failed_total") or 0.0
-    with working(patient, detector) as worker, filmed(live, topic, afar):
+    with working(patient, detector) as worker, filmed(live, topic, street):
         service = worker._service
         with monkeypatch.context() as patch:
             patch.setattr(Congestion, "look", fail)

@@ -80,7 +80,7 @@ class OpenVino:
             for index, image in enumerate(images):
                 height = self.height_for(image)
                 inputs.append(np.empty((1, height, self.input_size[1], 3), dtype=np.uint8))
-                fits.append(letterbox(image, inputs[index][0]))
+                fits.append(letterbox(image, inputs[index][0], self._model.upright))
                 self._start(height, inputs[index], (answers, index, self._running))
             for _ in images:
                 index, raw = answers.get(timeout=PATIENCE_S)
@@ -114,11 +114,14 @@ class OpenVino:
             requests.wait_all()
 
     def height_for(self, image: Image) -> int:
-        """Height of the input for a picture: the least that holds it at full width."""
+        """Height of the input for a picture: the least that holds it at full width, or upright."""
         full, width = self.input_size
         if not self._any_height:
             return full
-        needed: int = math.ceil(round(image.shape[0] * width / image.shape[1]) / GRID) * GRID
+        height = round(image.shape[0] * width / image.shape[1])
+        if height > width and self._model.upright:
+            height = self._model.upright
+        needed: int = math.ceil(height / GRID) * GRID
         if needed >= full or (needed not in self._queues and len(self._queues) >= MOST_SHAPES):
             return full
         return max(needed, GRID)

@@ -78,6 +78,7 @@ class Triton:
         """
         self.device = url
         self.input_size = (manifest.input.height, manifest.input.width)
+        self._upright = manifest.input.upright
         self.classes = manifest.classes
         self.weights = model
         self._path = f"/v2/models/{model}"
@@ -106,7 +107,7 @@ class Triton:
             # A server that takes a fixed number gets that number.
             count = self.batch if self._input.shape[0] > 0 else len(chosen)
             frames: Image = np.zeros((count, *self.input_size, 3), dtype=np.uint8)
-            fits = [letterbox(image, frame) for image, frame in zip(chosen, frames, strict=False)]
+            fits = [letterbox(image, frame, self._upright) for image, frame in zip(chosen, frames, strict=False)]
             raw = self._infer(frames)
             found += [
                 fit.back(decode(one, self._confidence, every_class=self.every_class))

@@ -86,6 +86,7 @@ class Ultralytics:
         torch, backend = _import(home)
         self._torch = torch
         self.input_size = model.input_size
+        self._upright = model.upright
         self.classes = model.classes
         self.weights = model.sha256[:12]
         self.device = "cuda:0" if torch.cuda.is_available() else "CPU"
@@ -112,7 +113,7 @@ class Ultralytics:
     def detect(self, images: Sequence[Image]) -> list[Boxes]:
         """Boxes of each picture; see `Detector`."""
         inputs: Image = np.empty((len(images), *self.input_size, 3), dtype=np.uint8)
-        fits = [letterbox(image, slot) for image, slot in zip(images, inputs, strict=True)]
+        fits = [letterbox(image, slot, self._upright) for image, slot in zip(images, inputs, strict=True)]
         found: list[Boxes] = []
         try:
             for start in range(0, len(images), self.batch):
