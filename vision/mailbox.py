@@ -2,7 +2,9 @@
 
 A camera is looked at no more often than its budget. When there is more than can be looked at, turns go by start-time fair
 queueing (Goyal, Vin, Cheng 1996): each look puts a camera's next turn off by the inverse of its budget, so that cameras with
-frames to spare are looked at in proportion to their budgets. A camera that has been silent is owed nothing.
+frames to spare are looked at in proportion to their budgets. Of those that are no more than one look ahead of the last, who has
+nothing to spare comes first, in order, then the newest frame: nobody loses by it for long, and what is found is found on fresh
+pictures. A camera that has been silent is owed no more than one look.
 
 Pure state: time is given, nothing waits here. Each notice offered ends exactly once: picked, or dropped with a reason.
 """
@@ -50,8 +52,10 @@ class _Box(msgspec.Struct):
     """One camera.
 
     Attributes:
-        turn: its place among the others, in the common virtual time: who has the least is next.
+        turn: its place among the others, in the common virtual time: who has the least is the last.
         looked: when it was last looked at, as the budget counts it.
+        overwritten: a frame was, since then.
+        behind: one was, since the look before: more comes than can be looked at.
     """
 
     waiting: Notice | None = None
@@ -59,6 +63,8 @@ class _Box(msgspec.Struct):
     looked: float = -math.inf
     touched: float = 0.0
     busy: bool = False
+    overwritten: bool = False
+    behind: bool = False
 
 
 class Mailbox:
@@ -87,7 +93,7 @@ class Mailbox:
         self._max_fps = max_fps
         self._stale_s = stale_s
         self._boxes: dict[str, _Box] = {}
-        #: The furthest turn that was taken.
+        #: The last one's turn when cameras were picked: the common time.
         self._turn = 0.0
         self._swept = 0.0
 
@@ -102,9 +108,12 @@ class Mailbox:
         before, box.waiting = box.waiting, notice
         self._sweep(now)
         if before is None:
-            box.turn = max(box.turn, self._turn)
+            box.turn = max(box.turn, self._turn - self._look(notice.camera))
             return None
-        return Drop(before, "skipped" if now < self._due(box, notice) else "overwritten")
+        if now < self._due(box, notice):
+            return Drop(before, "skipped")
+        box.behind = box.overwritten = True
+        return Drop(before, "overwritten")
 
     def ready(self, now: float) -> int:
         """How many cameras could be picked."""
@@ -115,24 +124,32 @@ class Mailbox:
         return min((due for _, _, due in self._waiting()), default=None)
 
     def pick(self, most: int, now: float) -> tuple[list[Notice], list[Drop]]:
-        """Take up to `most` cameras, those whose turn it is first; also returns what was too old.
+        """Take up to `most` cameras, those whose turn is near first; also returns what was too old.
 
         A picked camera is not picked again before `done`, so its frames are seen in order.
         """
         picked: list[Notice] = []
         stale: list[Drop] = []
         may = [(box, notice) for box, notice, due in self._waiting() if due <= now]
-        for box, notice in sorted(may, key=lambda one: one[0].turn):
+        last = min((box.turn for box in self._boxes.values() if box.busy or box.waiting), default=0.0)
+        self._turn = max(self._turn, last)
+
+        def order(one: tuple[_Box, Notice]) -> tuple[float, bool, float]:
+            box, notice = one
+            ahead = max(0.0, box.turn - last - self._look(notice.camera))
+            return ahead, box.behind, -notice.arrived if box.behind else notice.arrived
+
+        for box, notice in sorted(may, key=order):
             if len(picked) == most:
                 break
             box.waiting = None
+            box.behind, box.overwritten = box.overwritten, False
             if now - notice.arrived > self._stale_s:
                 stale.append(Drop(notice, "stale"))
                 continue
             picked.append(notice)
             box.busy = True
-            self._turn = max(self._turn, box.turn)
-            box.turn += 1 / (self.budget(notice.camera) or MOST_FPS)
+            box.turn += self._look(notice.camera)
             # In step with the budget rather than with the last look, by half a period at most: jitter costs no frames.
             box.looked = max(self._due(box, notice), now - self._period(notice) / 2)
         return picked, stale
@@ -158,6 +175,10 @@ class Mailbox:
             for box in self._boxes.values()
             if box.waiting is not None and not box.busy
         ]
+
+    def _look(self, camera: str) -> float:
+        """What one look takes of the common time."""
+        return 1 / (self.budget(camera) or MOST_FPS)
 
     def _due(self, box: _Box, notice: Notice) -> float:
         return box.looked + self._period(notice)

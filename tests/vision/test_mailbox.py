@@ -141,6 +141,28 @@ def test_pick_who_sends_less_than_its_share_is_looked_at_whole() -> None:
     assert looks["a"] == pytest.approx(looks["b"], abs=2)
 
 
+def test_pick_under_overload_prefers_fresh_frames_and_stays_fair() -> None:
+    """Of 24 cameras that send three times what can be looked at: as many looks each, at frames just come."""
+    box = Mailbox(max_fps=None, stale_s=1)
+    period, turns = 24 / 60, 2400
+    due = [period * camera / 24 for camera in range(24)]
+    looks, ages = [0] * 24, []
+    for turn in range(turns):
+        now = turn / 20
+        for camera in range(24):
+            while due[camera] <= now:
+                box.offer(notice(str(camera), turn, due[camera]), now)
+                due[camera] += period
+        (one,), stale = box.pick(1, now)
+        assert not stale
+        box.done(one.camera)
+        looks[int(one.camera)] += 1
+        ages.append(now - one.arrived)
+    assert max(looks) - min(looks) <= 2
+    assert sorted(ages)[turns // 2] < period / 8
+    assert max(ages) <= period
+
+
 def test_pick_camera_without_a_limit_counts_as_the_largest_budget() -> None:
     """On a GPU all is looked at that comes; a budget there limits, and under overload takes from nobody."""
     box = Mailbox(max_fps=None, stale_s=10)
