@@ -23,19 +23,19 @@ Processes = Annotated[int | None, typer.Option(min=1, max=32, help="Processes th
 @app.command()
 def ingest(
     processes: Processes = None,
-    member: Annotated[int | None, typer.Option(hidden=True)] = None,
+    member: Annotated[int, typer.Option(hidden=True)] = 0,
     sign: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Take what devices say over MQTT into TimescaleDB until stopped; settings come from ioc.toml and IOC_* variables."""
 
     def start() -> None:
         settings = Settings.load() if processes is None else Settings.load(ingest_processes=processes)
-        if member is None and settings.ingest_processes > 1:
+        if not member and settings.ingest_processes > 1:
             Members(settings, settings.ingest_processes).run()
             return
         if sign is not None:
             threading.Thread(target=_give_sign, args=(sign,), daemon=True).start()
-        serve(settings, member)
+        serve(settings, member or 1)
 
     run(start)
 

@@ -263,6 +263,12 @@ class Batch:
             self.rejected.append(rejected)
             self.rejected_of.append(origin)
 
+    def accept(self, places: set[int]) -> None:
+        """These of `rejected` need not be kept."""
+        kept = [place for place in range(len(self.rejected)) if place not in places]
+        self.rejected[:] = [self.rejected[place] for place in kept]
+        self.rejected_of[:] = [self.rejected_of[place] for place in kept]
+
     def drop(self, origins: set[int]) -> None:
         """Forget what these messages brought: it was committed before. That they are to be acknowledged stays."""
         parts: tuple[tuple[list[Any], list[int]], ...] = (

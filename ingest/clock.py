@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -14,6 +16,10 @@ LANES: Final = 32
 _LAST_MS: Final = 253_402_300_799_999
 _STEP: Final = timedelta(microseconds=LANES)
 _FAR_AHEAD: Final = timedelta(seconds=1)
+#: A picture is of now: its time is believed no further ahead of ours.
+_PICTURE_AHEAD: Final = timedelta(seconds=5)
+#: Pictures that come in order for so long, each older than one before them, are not late: the camera's clock was set back.
+_SET_BACK: Final = timedelta(seconds=3)
 
 
 def device_time(raw: Any) -> datetime:
@@ -68,3 +74,58 @@ class Clocks:
         """
         if self._last - received < _FAR_AHEAD:
             self._last += readings * _STEP
+
+
+class _PictureClock:
+    """One camera's.
+
+    Attributes:
+        newest: time of its newest picture, as it was given.
+        off: what is added to its own times.
+        last, since: own time of its newest picture of those that came in order and too old, and when the first of these came.
+    """
+
+    def __init__(self) -> None:
+        self.newest = self.last = datetime.min.replace(tzinfo=UTC)
+        self.off = timedelta(0)
+        self.since: datetime | None = None
+
+
+class PictureClocks:
+    """Times of pictures: of each camera they only go up, also when its clock is set back, or it would not be seen until they did.
+
+    Where its clock is not believed its pictures keep their distances, from the receive time of one of them on.
+    """
+
+    def __init__(self) -> None:
+        self._clocks: defaultdict[str, _PictureClock] = defaultdict(_PictureClock)
+
+    def seen(self, newest: Mapping[str, datetime]) -> None:
+        """Take up what was known when the last process ended."""
+        for camera, time in newest.items():
+            self._clocks[camera].newest = time
+
+    def taken(self, camera: str, own: datetime, received: datetime, earliest: datetime) -> datetime:
+        """When a picture was taken; not after the newest one where it is older, and to be shown to nobody.
+
+        Args:
+            camera: whose it is.
+            own: its own time.
+            received: when it came.
+            earliest: an own time before this is not believed.
+        """
+        clock = self._clocks[camera]
+        right = max(clock.newest, earliest) < own <= received + _PICTURE_AHEAD
+        time = own if right else own + clock.off
+        if time <= clock.newest:
+            if clock.since is None or own <= clock.last:
+                clock.since = received
+            clock.last = own
+            if received - clock.since < _SET_BACK:
+                return time
+            time = received
+        if not earliest <= time <= received + _PICTURE_AHEAD:
+            time = received
+        clock.off, clock.since = time - own, None
+        clock.newest = max(clock.newest, time)
+        return time

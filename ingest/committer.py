@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -24,9 +22,9 @@ from ingest.store import Attempt, Outcome, write
 from ioc.db.audit import newest_entry
 from ioc.db.context import all_context
 from ioc.db.devices import Sight, all_devices, changed_states, recover_sights
-from ioc.db.mappings import all_mappings, once_listened
+from ioc.db.mappings import all_mappings
 from ioc.db.migrate import pending
-from ioc.db.pool import Connection, Edition, connect, edition, translated
+from ioc.db.pool import Connection, Edition, connect, edition, hang_up, translated
 from ioc.errors import StorageError
 from ioc.mapping import TopicMapping
 from ioc.service import Service, backoff, utc_now
@@ -46,10 +44,11 @@ PATIENCE_S: Final = 8.0
 
 
 class Committer:
-    """Holds the one writing connection; used by one thread at a time."""
+    """Holds the one writing connection; used by one thread at a time. Of `retained` see `ingest.store.write`."""
 
-    def __init__(self, service: Service, client: str) -> None:
+    def __init__(self, service: Service, client: str, retained: Collection[str] = ()) -> None:
         self._service = service
+        self._retained = retained
         self._claim = Claim(client)
         self._connection: Connection | None = None
         self._edition: Edition = "apache"
@@ -69,9 +68,10 @@ class Committer:
         self.audited = 0
         #: What dialects remembered when the last process ended.
         self.context: list[tuple[str, bytes]] = []
-        #: What technicians have mapped, and every filter they ever listened to.
+        #: What technicians have mapped.
         self.mappings: list[TopicMapping] = []
-        self.once_listened: set[str] = set()
+        #: When the newest picture of each camera was taken that was looked at.
+        self.pictures: dict[str, datetime] = {}
 
     def open(self) -> bool:
         """Wait for the database and read the devices; False when told to stop before it came.
@@ -91,7 +91,7 @@ class Committer:
                     self.registry = Registry(all_devices(connection))
                     self.context = all_context(connection)
                     self.mappings = all_mappings(connection)
-                    self.once_listened = once_listened(connection)
+                    self.pictures = dict(connection.execute("SELECT camera, time FROM camera_seen").fetchall())
             except TakenError as error:
                 if self.unclaimed.is_set():
                     raise
@@ -168,11 +168,7 @@ class Committer:
             self._asked_at = None
 
     def look(self) -> None:
-        """Say that the database gives no answer, and hang up in the end; called from another thread, every second or so.
-
-        A server that is stopped, or a proxy that is, lets TCP acknowledge and says nothing: no time-out of the connection ends
-        that.
-        """
+        """Say that the database gives no answer, and hang up in the end; called from another thread, every second or so."""
         asked_at, connection = self._asked_at, self._connection
         if asked_at is None:
             return
@@ -180,8 +176,7 @@ class Committer:
         if waited > _SILENT_S:
             self._service.degrade("timescaledb", f"no answer for {waited:.0f} s")
         if waited > self._hang_up_s and connection is not None and not connection.closed:
-            with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as wire:
-                wire.shutdown(socket.SHUT_RDWR)
+            hang_up(connection)
 
     def forget_spooled(self, marked: str) -> None:
         """A spool is empty: what was noted of it is not needed any more. If that fails, the next time will do."""
@@ -220,6 +215,7 @@ class Committer:
             sights,
             attempt=attempt,
             in_order=self._service.settings.broker == "rabbitmq",
+            retained=self._retained,
         )
         # Where nothing was sent twice lately, nothing will be: then the quick way is worth the try.
         all_new = time.monotonic() > self._careful_until

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from ingest.dialect import Dialect, Route
-from ingest.intake import Intake
+from ingest.intake import Intake, refuse_of_then
 from ingest.message import Block
 from ioc.errors import RejectedError
 
@@ -57,6 +57,8 @@ class Decoder:
                     route = self._route(topic)
                 if len(payload) > most_bytes:
                     raise RejectedError("size", f"{len(payload)} bytes, most is {most_bytes}")  # noqa: TRY301
+                if intake.replayed and route.of_now:
+                    refuse_of_then()
                 route[2](route[0], payload, intake)
             except RejectedError as error:
                 intake.fault(error)
@@ -72,7 +74,7 @@ class Decoder:
                         self._log.exception("mapping fault", topic=topic)
                         intake.fault(RejectedError("shape", f"the mapping failed: {error!r}"))
                 device, dialect = ("", "") if route is None else route[:2]
-                intake.end(name, device, dialect)
+                intake.end(name, device, dialect, too_large=len(payload) > most_bytes)
 
     def forget_routes(self) -> None:
         """Dialects take other topics than before."""

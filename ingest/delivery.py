@@ -1,10 +1,10 @@
 """What tells a redelivered message from a new one where nothing in it does: its delivery.
 
-A reading has its device's time, and storing it twice changes nothing. A message without a time, or one that goes to quarantine,
-has no such key. The broker repeats packet id and content when it delivers a message again, and uses the id for another message
-only after our acknowledgement; so the deliveries that were committed are kept, the last one of each packet id. They are void
-once the broker has begun another session (`ingest.session`), or has come so far round with its packet ids that it will use them
-for other messages next: ids that ascend, as Mosquitto's do, are taken for granted (RabbitMQ goes by order).
+A reading has its device's time, and storing it twice changes nothing. A message without a time, with one that is not believed, or
+that goes to quarantine has no such key. The broker repeats packet id and content when it delivers a message again, and uses the
+id for another message only after our acknowledgement; so the deliveries that were committed are kept, the last one of each packet
+id. They are void once the broker has begun another session (`ingest.session`), or has come so far round with its packet ids that
+it will use them for other messages next: ids that ascend, as Mosquitto's do, are taken for granted (RabbitMQ goes by order).
 
 A message from the spool has two identities. Its place there tells whether it was committed before this process began to read the
 segment again. Its packet id tells whether the broker has delivered it again because our acknowledgement came to nothing.

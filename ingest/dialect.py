@@ -29,12 +29,15 @@ class Route(NamedTuple):
         dialect: name of the dialect, for quarantine and registration.
         handle: what decodes the payload.
         lasting: the same topic always goes this way, so that it need not be asked again.
+        of_now: it says how things stand, or how what comes later is to be understood; so it is heard when it comes, and never
+            decoded again from quarantine.
     """
 
     device: str
     dialect: str
     handle: Handler
     lasting: bool = True
+    of_now: bool = False
 
 
 class Subscription(NamedTuple):
@@ -89,6 +92,15 @@ def filters(subscriptions: Iterable[Subscription], group: str, *, first: bool) -
             standing[shared] = one.retained
     unwanted = tuple(name for name in known if name not in standing)
     return Filters(f"$share/{group}/" if group else "", tuple(bare), standing, unwanted)
+
+
+def unshared(name: str) -> str:
+    """A filter without any share.
+
+    >>> unshared("$share/ingest/ioc/+/telemetry"), unshared("ioc/+/state")
+    ('ioc/+/telemetry', 'ioc/+/state')
+    """
+    return name.split("/", 2)[2] if name.startswith("$share/") else name
 
 
 class Dialect(Protocol):

@@ -128,18 +128,19 @@ def sift(connection: Connection, on: Edition, batch: Batch) -> int:
 def _refuse(batch: Batch, errors: dict[int, str]) -> None:
     """One quarantine entry for each message that had a bad row."""
     for origin, error in errors.items():
-        topic, payload, _, _ = batch.messages[origin]
+        raw, payload, _, _ = batch.messages[origin]
+        topic = raw.decode("utf-8", "replace")
         batch.undated.add(origin)
         batch.reject(
             origin,
             Rejected(
                 received=batch.received(origin),
-                topic=printable(topic.decode("utf-8", "replace")),
+                topic=printable(topic),
                 client="",
                 dialect="",
                 reason="storage",
                 detail=printable(error),
-                payload=kept(payload),
+                payload=kept(payload, topic),
                 size=len(payload),
             ),
         )

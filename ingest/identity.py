@@ -1,17 +1,17 @@
-"""A client id that is this process's alone and the same after a restart: the broker keeps the session under it."""
+"""A client id that is the same after a restart: the broker keeps the session under it."""
 
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ioc.errors import IocError
 from ioc.settings import Settings
 
 _LOCK: Final = re.compile(r"ingest-(\d+)\.lock")
@@ -30,24 +30,22 @@ class Identity(NamedTuple):
 
 
 @contextmanager
-def identity(settings: Settings, number: int | None = None) -> Iterator[Identity]:
-    """This process's number, and the client id from the settings, else `ioc-ingest-<host>-<number>`.
+def identity(settings: Settings, number: int) -> Iterator[Identity]:
+    """A number, and the client id from the settings, else `ioc-ingest-<host>-<number>`.
 
-    The number is held by a file lock, so that a killed process gives it back and its successor resumes its session.
+    Processes may share it: which of them works is decided by `ingest.claim`. While what waits for the number is fetched, because
+    nobody had it, it is waited for.
 
     Args:
         settings: the home holds the locks.
-        number: the number to take; None = the lowest that no running ingest of this home holds.
-
-    Raises:
-        IocError: another process holds that number.
+        number: among the processes of this home.
     """
-    for wanted in count(1) if number is None else (number,):
-        with held(settings.home, wanted) as is_ours:
+    while True:
+        with held(settings.home, number, alone=False) as is_ours:
             if is_ours:
-                yield Identity(client_of(settings, wanted), wanted)
+                yield Identity(client_of(settings, number), number)
                 return
-    raise IocError(f"another ingest process of {settings.home} is number {number}: stop it first")
+        time.sleep(0.1)
 
 
 def client_of(settings: Settings, number: int) -> str:
@@ -58,21 +56,22 @@ def client_of(settings: Settings, number: int) -> str:
 
 def numbers(home: Path) -> list[int]:
     """The numbers that processes of this home have had, in order."""
-    return sorted(int(match[1]) for path in home.iterdir() if (match := _LOCK.fullmatch(path.name)))
+    return sorted(int(match[1]) for path in home.glob("*") if (match := _LOCK.fullmatch(path.name)))
 
 
 @contextmanager
-def held(home: Path, number: int) -> Iterator[bool]:
-    """Hold a number while inside; False when another process holds it."""
+def held(home: Path, number: int, *, alone: bool) -> Iterator[bool]:
+    """Hold a number while inside, as one of its processes, or `alone`; False when that cannot be."""
     home.mkdir(parents=True, exist_ok=True)
     path = lock_path(home, number)
-    with path.open("w") as lock:
+    with path.open("a") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_NB | (fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
         except BlockingIOError:
             yield False
         else:
-            yield True
+            # Who held it before may have removed it.
+            yield path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat())
 
 
 def lock_path(home: Path, number: int) -> Path:

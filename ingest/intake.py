@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, NoReturn, cast, get_args
 import msgspec
 
 from ingest.batch import Batch, Sighting
-from ingest.clock import LANES, Clocks, device_time
+from ingest.clock import LANES, Clocks, PictureClocks, device_time
 from ingest.jpeg import picture_size
 from ingest.message import QUARANTINE, Block, Outgoing
 from ingest.quarantine import kept, printable
@@ -20,7 +20,7 @@ from ioc.catalog import EVENTS, KINDS, MEASURES, measure_named
 from ioc.errors import RejectedError
 from ioc.model import Announcement, Answer, DeviceState, Discovery, Event, Frame, Quality, Reading, Rejected, State
 from ioc.units import convert
-from ioc.values import MEASURES_OF, RANGES_OF, number_of, shorten
+from ioc.values import MEASURES_OF, RANGES_OF, number_of, said_number, shorten
 
 STATES: Final = frozenset(get_args(State))
 #: Faults of one message that are named in full; the rest are counted.
@@ -59,6 +59,10 @@ class Intake:
         noted: something was wrong with the message in hand, or not known.
         wanted: topic filters that dialects have asked for beyond their own (`listen`), and whether what is retained there is
             wanted; never changed in place, because another thread reads it.
+        replayed: the message in hand lay in quarantine: what it measured is stored as of then, and how things stand now it does
+            not say. What dialects remember of now it leaves as it is.
+        flags: how the flags of each device stand (`ingest.flags`).
+        pictures: the clocks of the cameras.
     """
 
     def __init__(self, kinds: Mapping[str, str], clocks: Clocks) -> None:
@@ -67,6 +71,9 @@ class Intake:
         self.origin = 0
         self.noted = False
         self.wanted: dict[str, bool] = {}
+        self.replayed = False
+        self.flags: dict[str, dict[str, bool]] = {}
+        self.pictures = PictureClocks()
         self._met: dict[str, Discovery] = {}
         self._clocks = clocks
         self._received = datetime.min.replace(tzinfo=UTC)
@@ -74,22 +81,20 @@ class Intake:
         self._seconds: dict[int, datetime] = {}
         self._faults: dict[str, list[str]] = {}
         self._unknown: list[Unknown] = []
-        self._replayed = False
-        self._free_times = 0
-        #: The first free receive time that a message took, and which message that was.
+        #: The receive time that a message has alone, which message that is, and how many such times its readings took.
         self._own: tuple[int, datetime] = (-1, self._received)
+        self._taken = 0
 
     def open(self, block: Block) -> int:
         """The messages that follow come from this block; returns the place of its first one."""
         self.origin = self.batch.open(block)
         self._received = block.received
-        self._replayed = block.source == QUARANTINE
-        self._free_times = 0
+        self.replayed = block.source == QUARANTINE
         self._received_ms = block.received.timestamp() * 1000
         self._earliest, self._latest = self._clocks.believed(self._received_ms)
         return self.origin
 
-    def end(self, topic: str, client: str, dialect: str) -> None:
+    def end(self, topic: str, client: str, dialect: str, *, too_large: bool = False) -> None:
         """The message is done: what was wrong with it goes to quarantine, one entry for each reason."""
         for unknown in self.take_unknown():
             self.fault(unknown.error)
@@ -98,7 +103,9 @@ class Intake:
             return
         payload = self.batch.messages[self.origin][1]
         self.batch.undated.add(self.origin)
-        received = self._own_time(payload)
+        received = self._own_time()
+        if not self.replayed:  # room is left for what it may still hold
+            self._clocks.keep_free(self._received, min(payload.count(b","), _MOST_HELD))
         for reason, details in self._faults.items():
             more = f" (and {len(details) - _NAMED} more)" if len(details) > _NAMED else ""
             self.batch.reject(
@@ -110,7 +117,7 @@ class Intake:
                     dialect=dialect,
                     reason=reason,
                     detail=printable("; ".join(details[:_NAMED]) + more),
-                    payload=kept(payload),
+                    payload=kept(payload, topic, too_large=too_large),
                     size=len(payload),
                 ),
             )
@@ -209,7 +216,7 @@ class Intake:
             self.telemetry(device, stamp, values)
         else:
             self._heard(device)
-            if spoke and not (self.redelivered or self._replayed):
+            if spoke and not (self.redelivered or self.replayed):
                 self.batch.seen[device].speaks = True
             kind = self.kinds.get(device, "")
             time = self._free_time()
@@ -249,17 +256,20 @@ class Intake:
         """
         if kind not in EVENTS:
             raise RejectedError("value", f"event: got {shorten(kind)}, expected one of {', '.join(EVENTS)}")
-        time = self.when(stamp)
+        happened = None if stamp is None else device_time(stamp)
+        said = happened if told is None else device_time(told)
+        time = self._received if happened is None else self._judged(happened)
+        if happened and said and happened <= said == self._judged(said):
+            time = happened  # however long ago: the clock that says so is right
         if spoke:
-            said = stamp if told is None else told
             if said is None:
                 self._heard(device)
             else:
-                self._sight(device, device_time(said).timestamp() * 1000)
+                self._sight(device, said.timestamp() * 1000)
         if time is self._received:
             self.batch.undated.add(self.origin)
         if stamp is None:  # of several that were read in one block none may take the place of another
-            time = self._free_time()
+            time = self._own_time()
         clean = {printable(str(key)): printable(item) if isinstance(item, str) else item for key, item in data.items()}
         self.batch.events.append(Event(time, device, kind, printable(source, 200), clean, self._received))
         self.batch.events_of.append(self.origin)
@@ -298,7 +308,7 @@ class Intake:
         if spoke:
             self._heard(device)
         if order is None:
-            if self._replayed:
+            if self.replayed:
                 return  # meant for a command of that time
             # A redelivery must not answer the command that came after the one it was meant for.
             self.batch.undated.add(self.origin)
@@ -339,7 +349,7 @@ class Intake:
 
     def send(self, message: Outgoing) -> None:
         """Publish something in answer, once what is in hand is committed; what lay in quarantine is not answered any more."""
-        if not self._replayed:
+        if not self.replayed:
             self.batch.outgoing.append(message)
 
     def state(self, device: str, stamp: Any, state: Any, reason: str) -> None:
@@ -358,6 +368,8 @@ class Intake:
         else:
             self._heard(device)
         if time is received:  # it has no time of its own that could tell it from its redelivery
+            if self.replayed:
+                refuse_of_then()
             self.batch.unstamped.add(len(self.batch.states))
             self.batch.undated.add(self.origin)
         self.batch.states.append(DeviceState(time, device, cast("State", state), printable(reason, 200), received))
@@ -394,7 +406,7 @@ class Intake:
         self.batch.announced_of[device] = self.origin
 
     def frame(self, camera: str, stamp: Any, jpeg: bytes) -> None:
-        """One picture of a camera. A camera with a wrong clock is believed no further than our own.
+        """One picture of a camera; its time is judged by `PictureClocks`.
 
         Raises:
             RejectedError: `time`, `shape`, `size`, or `measure` when this kind of device sends no pictures.
@@ -403,7 +415,9 @@ class Intake:
         if kind != "camera":
             raise RejectedError("measure", f"frame: {camera} is a {kind}, which sends no pictures")
         picture_size(jpeg)
-        time = self._believed(camera, device_time(stamp))
+        own = device_time(stamp)
+        self._sight(camera, own.timestamp() * 1000)
+        time = self.pictures.taken(camera, own, self._received, datetime.fromtimestamp(self._earliest / 1000, UTC))
         newest = self.batch.frames.get(camera)
         if newest is None or newest.time < time:
             self.batch.frames[camera] = Frame(camera, time, jpeg)
@@ -423,27 +437,25 @@ class Intake:
                 reading = Reading(free, device, key, value, Quality.CLOCK_OFF, self._received)
                 self.batch.clock_off.append((reading, time))
                 self.batch.clock_off_of.append(self.origin)
+                self.batch.undated.add(self.origin)
 
     def _free_time(self) -> datetime:
-        """A receive time that is this message's alone, the next one at each call.
+        """A receive time for readings that is this message's alone, the next one at each call.
 
-        A message that comes from quarantine gets those it got before, so that what of it was stored then is not stored again.
+        A message that comes from quarantine gets those it got before, so that what of it was stored then is not stored again. So
+        nothing but readings may take one: of events it may then not tell those that it told before.
         """
-        if self._replayed:
-            time = self._received + timedelta(microseconds=self._free_times * LANES)
-            self._free_times += 1
-        else:
-            time = self._clocks.free_time(self._received)
-        if self._own[0] != self.origin:
-            self._own = (self.origin, time)
-        return time
+        own, taken = self._own_time(), self._taken
+        self._taken += 1
+        if not taken:
+            return own
+        return own + timedelta(microseconds=taken * LANES) if self.replayed else self._clocks.free_time(self._received)
 
-    def _own_time(self, payload: bytes) -> datetime:
-        """The first of those times, by which the message is known in quarantine; room is left for what it may still hold."""
+    def _own_time(self) -> datetime:
+        """The first of those times, by which the message is known in quarantine, and at which its events are that state none."""
         if self._own[0] != self.origin:
-            self._free_time()
-        if not self._replayed:
-            self._clocks.keep_free(self._received, min(payload.count(b","), _MOST_HELD))
+            self._own = self.origin, self._received if self.replayed else self._clocks.free_time(self._received)
+            self._taken = 0
         return self._own[1]
 
     def _refuse(self, error: RejectedError, device: str, stamp: Any, name: str, raw: Any) -> None:
@@ -485,7 +497,7 @@ class Intake:
     def _heard(self, device: str) -> None:
         """Note that the device was heard of, without a time of its own."""
         sighting = self.batch.seen.setdefault(device, Sighting(self._received, self._received))
-        if not self._replayed:
+        if not self.replayed:
             sighting.received = self._received
 
     def _sight(self, device: str, stamp_ms: float) -> None:
@@ -493,7 +505,7 @@ class Intake:
         sighting = self.batch.seen.get(device)
         if sighting is None:
             sighting = self.batch.seen[device] = Sighting(self._received, self._received)
-        if self._replayed:  # that was then, and says nothing of now
+        if self.replayed:  # that was then, and says nothing of now
             return
         sighting.received = self._received
         if stamp_ms > sighting.stamp_ms:
@@ -521,16 +533,19 @@ def canonical(name: str, raw: Any, unit: str) -> tuple[str, Any]:
         text = raw.strip()
         if measure.states:
             return measure.key, next((state for state in measure.states if state.casefold() == text.casefold()), raw)
-        try:
-            raw = float(text)
-        except ValueError:
-            return measure.key, raw
+        said = said_number(text)
+        raw = raw if said is None else said
     if isinstance(raw, int | float) and not isinstance(raw, bool) and not measure.states:
         try:
             return measure.key, convert(float(raw), unit or meant, measure.unit, molar_mass=measure.molar_mass)
         except OverflowError:
             return measure.key, raw
     return measure.key, raw
+
+
+def refuse_of_then() -> NoReturn:
+    """Say why what lay in quarantine and says how things stand is not taken."""
+    raise RejectedError("time", "it says how things stood when it came, which may hold no more")
 
 
 def _refuse_measure(kind: str, key: str) -> NoReturn:

@@ -1,6 +1,7 @@
 """What waits in the sessions of processes that no longer run: fetched, committed, and the sessions ended.
 
-When fewer processes run than before, the broker goes on handing the others their share of the messages, and keeps it for them.
+When fewer processes run than before, the broker goes on handing the others their share of the messages, and keeps it for them:
+also when the one that is left subscribes plainly, and gets everything. So it waits until they have left theirs (`ingest.link`).
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from ingest.dialect import Filters
 from ingest.identity import client_of, held, lock_path, numbers
 from ingest.inbox import Door
 from ingest.link import Link
+from ingest.session import Held
 from ioc.mqtt import V5, Contact
 from ioc.service import Service
 
 #: A session from which nothing came for so long is empty.
 _QUIET_S: Final = 2.0
-_LOOK_S: Final = 10.0
+_LOOK_S: Final = 2.0
 
 
 class Leftovers:
@@ -35,14 +37,21 @@ class Leftovers:
         self._links = links
 
     def run(self) -> None:
-        """Look for sessions without a process; fetch what waits in them."""
-        settings, stopping = self._service.settings, self._service.stopping
-        while not stopping.wait(_LOOK_S):
-            for number in numbers(settings.home):
-                if number > self._processes and not stopping.is_set():
-                    with held(settings.home, number) as is_ours:
-                        if is_ours and self._fetch(client_of(settings, number)):
-                            lock_path(settings.home, number).unlink(missing_ok=True)
+        """Look for sessions without a process; fetch what waits in them, all at once: none of them may keep its share."""
+        while True:
+            for number in numbers(self._service.settings.home):
+                if number > self._processes:
+                    threading.Thread(target=self._end, args=(number,), daemon=True).start()
+            if self._service.stopping.wait(_LOOK_S):
+                return
+
+    def _end(self, number: int) -> None:
+        """Fetch what waits for a number and end its session, unless a process has it, or another thread is at it."""
+        settings = self._service.settings
+        with held(settings.home, number, alone=True) as is_ours:
+            if is_ours and self._fetch(client := client_of(settings, number)):
+                Held(settings.home, client).forget()
+                lock_path(settings.home, number).unlink(missing_ok=True)
 
     def _fetch(self, client: str) -> bool:
         """Fetch what waits in a session and end it; False when we were told to stop before, or could not."""
@@ -64,12 +73,20 @@ class Leftovers:
         self._links.remove(link)
         if not fetched.is_set():
             return False  # a fault of ours, of which the thread has told: what waits there is not to be lost for it
-        end_session(Contact.of(self._service.settings), client)
+        try:
+            end_session(Contact.of(self._service.settings), client)
+        except OSError as error:
+            self._service.log.warning("the session was not ended", client=client, why=str(error))
+            return False  # the broker went away; the next time will do
         return True
 
 
 def end_session(contact: Contact, client_id: str) -> None:
-    """Have the broker forget a session: a clean start that is not kept."""
+    """Have the broker forget a session: a clean start that is not kept.
+
+    Raises:
+        OSError: the broker is away.
+    """
     protocol = contact.protocol()
     client = paho.Client(
         CallbackAPIVersion.VERSION2, client_id, protocol=protocol, clean_session=None if protocol is V5 else True
@@ -81,6 +98,8 @@ def end_session(contact: Contact, client_id: str) -> None:
         contact.address.host, contact.address.port, clean_start=True if protocol is V5 else MQTT_CLEAN_START_FIRST_ONLY
     )
     client.loop_start()
-    done.wait(10)
+    answered = done.wait(10)
     client.disconnect()
     client.loop_stop()
+    if not answered:
+        raise TimeoutError("the broker did not answer")

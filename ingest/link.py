@@ -9,22 +9,22 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import paho.mqtt.client as paho
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from ingest.dialect import Filters
+from ingest.dialect import Filters, unshared
 from ingest.inbox import Door
 from ingest.message import OVERHEAD, Block, Outgoing, Raw
 from ingest.metrics import RECEIVED, RECONNECTS
 from ingest.mqtt import BLOCK, BlockClient
 from ingest.outbox import Done, Outbox, always, forget
-from ingest.session import Beginning
+from ingest.session import Beginning, Held
 from ioc.mqtt import V5, Contact
 from ioc.service import Service, backoff, utc_now
 from ioc.topics import covers
@@ -43,18 +43,47 @@ _CONNACK_S: Final = 10.0
 _OFTEN: Final = 2
 #: So long the broker may take to read our last words.
 _GOODBYE_S: Final = 3.0
-#: Topic filters in one SUBSCRIBE; brokers bound the size of a packet.
+#: Topic filters in one SUBSCRIBE or UNSUBSCRIBE; brokers bound the size of a packet.
 _MOST_FILTERS: Final = 500
+#: It is looked this often whether other sessions have left what is wanted here.
+_LOOK_S: Final = 0.2
+
+
+class _Wanted(NamedTuple):
+    """Filters, each with whether its retained message is wanted; `is_all`: what else the session holds is of another time."""
+
+    filters: Mapping[str, bool]
+    is_all: bool
 
 
 class Link:
     """Runs in a thread of its own until `stop`; messages go in at the door, blocks tagged with their connection's generation.
 
     Back-pressure: while there is no room the socket is not read, so that the broker, not we, holds what is too much.
+
+    When processes begin to share the messages otherwise, none may come over two shares, nor over none: they leave what they held,
+    the first one (`leads`) then takes what is wanted and leaves what it held, and then the others take their part.
+
+    Args:
+        service: its part `mqtt` is the connection, `mqtt subscription` what the broker grants.
+        client_id: names the session.
+        door: takes the messages.
+        filters: what is wanted from the start.
+        others: filters that sessions may hold which must have left what is wanted here otherwise.
+        leads: it leaves last.
+        leaving_after_s: take what waits, and end when nothing has come for so long; None = stay.
     """
 
     def __init__(
-        self, service: Service, client_id: str, door: Door, filters: Filters, *, leaving_after_s: float | None = None
+        self,
+        service: Service,
+        client_id: str,
+        door: Door,
+        filters: Filters,
+        *,
+        others: Callable[[], Collection[str]] = tuple,
+        leads: bool = True,
+        leaving_after_s: float | None = None,
     ) -> None:
         settings = service.settings
         self._service = service
@@ -72,22 +101,32 @@ class Link:
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe
+        self._client.on_unsubscribe = self._on_unsubscribe
         self._client.on_publish = self._on_publish
         self._client_id = client_id
         self._filters = filters
         self._leaving_after_s = leaving_after_s
-        #: Filters asked for beside those, what the broker was last told of them, and those that its session may still hold.
-        self._wanted: dict[str, bool] = {}
-        self._listening: dict[str, bool] = {}
-        self._gone: set[str] = set()
-        self._asked: dict[int | None, list[str]] = {}
-        #: Filters of which retained messages are wanted over this connection.
+        self._others = others
+        self._leads = leads
+        self._wanted = _Wanted(filters.standing, leaving_after_s is not None)
+        #: Whether no other session holds that otherwise.
+        self._is_clear = False
+        self._look_at = 0.0
+        #: What the session may hold and is not noted here: of another machine, or of a broker that came back from its disk.
+        self._assumed: frozenset[str] = frozenset()
+        #: What the broker was told over this connection, and what of it is not answered yet, by packet id.
+        self._told = _Wanted({}, is_all=False)
+        self._asked: dict[int | None, dict[str, bool]] = {}
+        self._left: dict[int | None, set[str]] = {}
+        #: What it has not granted as it was asked, and why.
+        self._refused: dict[str, str] = {}
+        #: Filters of which retained messages are wanted over this connection, and those whose came already in this session.
         self._retained: set[str] = set()
+        self._retrieved: set[str] = set()
         self._outbox = Outbox()
         self._beginning = Beginning(settings.home, client_id)
+        self._held = Held(settings.home, client_id)
         self._generation = 0
-        self._taken_up = False
-        self._asked_retained = False
         self._connected = False
         self._acks: deque[tuple[int, Sequence[int]]] = deque()
         self._unacknowledged = 0
@@ -104,8 +143,11 @@ class Link:
         self.received = 0
         #: Set once the broker has granted the subscriptions.
         self.subscribed = threading.Event()
+        self._part = "mqtt"
         if leaving_after_s is None:
-            service.expect("mqtt")
+            service.expect(self._part)
+        else:
+            self._part = f"mqtt ({client_id})"
 
     @property
     def inflight(self) -> int:
@@ -134,17 +176,10 @@ class Link:
             if not any(covers(known, name) for known in self._filters.bare)
             and (retained or not any(other != name and covers(other, name) for other in wide))
         } | dict.fromkeys(by_name, True)
-        if asked != self._wanted:
-            self._gone = (self._gone | self._wanted.keys()) - asked.keys()
-            self._wanted = asked
+        now = _Wanted(self._filters.standing | asked, is_all=True)
+        if now != self._wanted:
+            self._wanted = now
             self._rouse()
-
-    def leave(self, filters: Iterable[str]) -> None:
-        """Have the broker's session, which may be older than this process, forget filters that are not wanted now."""
-        named = {
-            share + name for name in filters for share in ("", self._filters.share) if name not in self._filters.bare
-        }
-        self._gone |= named - self._wanted.keys()
 
     def publish(
         self,
@@ -180,8 +215,9 @@ class Link:
         waits = backoff()
         try:
             self._beginning.recall()
+            self._held.recall()
         except OSError as error:
-            self._service.log.warning("the session's name cannot be read", why=str(error))
+            self._service.log.warning("what is known of the session cannot be read", why=str(error))
         while not self._ending.is_set():
             try:
                 self._generation = next(_GENERATIONS)
@@ -193,7 +229,7 @@ class Link:
                     self._short = 0
                     waits = backoff()
             except (OSError, ValueError) as error:
-                self._service.degrade("mqtt", error)
+                self._service.degrade(self._part, error)
             if not self._ending.is_set():
                 RECONNECTS.inc()
                 self._ending.wait(next(waits))
@@ -276,25 +312,71 @@ class Link:
         """Tell the broker what is wanted now, and publish what waits."""
         if not self._connected:
             return
-        wanted = self._wanted
-        if wanted != self._listening:
-            gone = [name for name in self._listening if name not in wanted]
-            if gone:
-                self._client.unsubscribe(gone)
-            self._subscribe({name: keep for name, keep in wanted.items() if name not in self._listening})
-            self._listening = dict(wanted)
+        if self._told is not self._wanted:
+            self._tell(self._wanted)
         self._outbox.post(self._client)
 
+    def _tell(self, wanted: _Wanted) -> None:
+        if not self._is_clear:
+            if time.monotonic() < self._look_at:
+                return
+            self._look_at = time.monotonic() + _LOOK_S
+            self._is_clear = not self._is_held_otherwise()
+        if not self._is_clear:
+            self._service.degrade(f"{self._part} subscription", "another session of this machine holds it otherwise")
+            # Told again, because a broker that was restarted may have forgotten what is shared.
+            wanted = _Wanted(dict.fromkeys(self._held.names if self._leads else (), False), wanted.is_all)
+        new = {name: is_asked for name, is_asked in wanted.filters.items() if self._told.filters.get(name) != is_asked}
+        gone: list[str] = []
+        if self._is_clear or not self._leads:
+            may = (self._held.names | self._assumed).difference(wanted.filters, *self._left.values())
+            gone = sorted(name for name in may if wanted.is_all or unshared(name) in self._filters.bare)
+        self._note(self._held.names | new.keys())
+        # In this order: of what comes in between nothing is missed; what has no time of its own may be stored twice.
+        self._subscribe(new)
+        for some in _packets(gone):
+            _, mid = self._client.unsubscribe(some)
+            self._left[mid] = set(some)
+        self._assumed = self._assumed.difference(gone)
+        self._retrieved.difference_update(gone)
+        self._told = wanted
+        self._settle()
+
+    def _is_held_otherwise(self) -> bool:
+        """Whether another session holds what is wanted here under another share, or under none."""
+        ours = self._filters.standing
+        plain = {unshared(name) for name in ours}
+        return any(name not in ours and unshared(name) in plain for name in self._others())
+
     def _subscribe(self, filters: Mapping[str, bool]) -> None:
-        names = list(filters)
-        self._retained.update(name for name in names if filters[name])
-        for at in range(0, len(names), _MOST_FILTERS):
-            some = names[at : at + _MOST_FILTERS]
+        for left in self._left.values():
+            left.difference_update(filters)
+        for some in _packets(list(filters)):
+            asked = {name: filters[name] and name not in self._retrieved for name in some}
+            self._retained.update(name for name in some if asked[name])
             if self._client.protocol is V5:
-                _, mid = self._client.subscribe([(name, _options(retained=filters[name])) for name in some])
+                _, mid = self._client.subscribe([(name, _options(retained=asked[name])) for name in some])
             else:
                 _, mid = self._client.subscribe([(name, 1) for name in some])
-            self._asked[mid] = some
+            self._asked[mid] = asked
+
+    def _settle(self) -> None:
+        """See whether the broker has answered all that it was told."""
+        if self._asked or self._left or self._told is not self._wanted:
+            return
+        refused = [f"{name}: {why}" for name, why in self._refused.items() if name in self._told.filters]
+        if refused:
+            self._service.degrade(f"{self._part} subscription", f"the broker refuses {'; '.join(refused)}")
+        else:
+            self._service.recover(f"{self._part} subscription")
+        self.subscribed.set()
+        self._service.recover(self._part)
+
+    def _note(self, names: Iterable[str]) -> None:
+        try:
+            self._held.note(names)
+        except OSError as error:
+            self._service.log.warning("what the session holds is not on the disk", why=str(error))
 
     def _wants_retained(self, topic: bytes) -> bool:
         """Whether a retained message is wanted that the broker hands over unasked, as MQTT 3.1.1 has it."""
@@ -308,6 +390,7 @@ class Link:
         return (
             self._leaving_after_s is not None
             and self._connected
+            and self.subscribed.is_set()
             and not self._unacknowledged
             and now - self._read_at > self._leaving_after_s
         )
@@ -332,43 +415,45 @@ class Link:
         del userdata, properties
         self._unacknowledged = 0
         if reason.is_failure:
-            self._service.degrade("mqtt", f"the broker refuses us: {reason}")
+            self._service.degrade(self._part, f"the broker refuses us: {reason}")
             return
         if not flags.session_present:
             try:
                 self._beginning.begin()
             except OSError as error:
                 self._service.log.warning("the session's name is not on the disk", why=str(error))
+            self._note(())
+            self._retrieved.clear()
+        self._assumed = frozenset(self._filters.unwanted if flags.session_present else ())
         self._connected = True
         self._socket_options()
         self._outbox.take_back(self._client)
-        # Retained announcements are wanted once a process: the database may be a new one while the session is old. Nothing else
-        # that is retained is wanted: it was received when it was sent.
-        again = self._asked_retained and flags.session_present
         if client.protocol is not V5 and any(name.startswith("$share/") for name in self._filters.standing):
             self._service.log.warning("ingest_group needs a broker that has shared subscriptions with MQTT 3.1.1 too")
-        self._asked, self._retained = {}, set()
-        if flags.session_present and not self._taken_up and self._filters.unwanted:
-            client.unsubscribe(list(self._filters.unwanted))
-        self._taken_up = True
+        self._told, self._asked, self._left, self._refused = _Wanted({}, is_all=False), {}, {}, {}
+        self._retained = set()
         self._read_at = time.monotonic()
-        self._listening = dict(self._wanted)
-        gone = sorted(self._gone)
-        for at in range(0, len(gone), _MOST_FILTERS):
-            client.unsubscribe(gone[at : at + _MOST_FILTERS])
-        wanted = self._filters.standing | self._listening
-        self._subscribe({name: retained and not again for name, retained in wanted.items()})
+        self._tell(self._wanted)
 
     def _on_subscribe(self, client: paho.Client, userdata: Any, mid: int, reasons: list[Any], properties: Any) -> None:
         del client, userdata, properties
-        names = self._asked.pop(mid, [])
-        refused = [f"{name}: {reason}" for name, reason in zip(names, reasons, strict=False) if reason.is_failure]
-        if refused:
-            self._service.degrade("mqtt subscription", f"the broker refuses {'; '.join(refused)}")
-        if not self._asked:
-            self._asked_retained = True
-            self.subscribed.set()
-            self._service.recover("mqtt")
+        # Retained announcements are wanted once a process: the database may be a new one while the session is old. Nothing else
+        # that is retained is wanted: it was received when it was sent.
+        for (name, retained), reason in zip(self._asked.pop(mid, {}).items(), reasons, strict=False):
+            if reason.is_failure:
+                self._refused[name] = str(reason)
+            elif reason.value < 1:
+                self._refused[name] = "QoS 1; what is under way when a connection ends is lost"
+            if retained and not reason.is_failure:
+                self._retrieved.add(name)
+        self._settle()
+
+    def _on_unsubscribe(
+        self, client: paho.Client, userdata: Any, mid: int, reasons: list[Any], properties: Any
+    ) -> None:
+        del client, userdata, reasons, properties
+        self._note(self._held.names - self._left.pop(mid, set()))
+        self._settle()
 
     def _on_publish(self, client: paho.Client, userdata: Any, mid: int, reason: Any, properties: Any) -> None:
         del client, userdata, properties
@@ -380,7 +465,7 @@ class Link:
         self._unacknowledged = 0
         if not self._ending.is_set():
             often = f": does another client connect as {self._client_id}?" if self._short >= _OFTEN else ""
-            self._service.degrade("mqtt", f"disconnected: {reason}{often}")
+            self._service.degrade(self._part, f"disconnected: {reason}{often}")
 
     def _socket_options(self) -> None:
         """Notice a peer that vanished, also while we only send."""
@@ -389,6 +474,10 @@ class Link:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 20_000)
+
+
+def _packets(names: Sequence[str]) -> Iterable[list[str]]:
+    return (list(names[at : at + _MOST_FILTERS]) for at in range(0, len(names), _MOST_FILTERS))
 
 
 def _options(*, retained: bool) -> SubscribeOptions:

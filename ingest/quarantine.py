@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-#: Bytes of a payload that are kept.
+#: Bytes that are kept of a payload that is larger than any may be.
 MOST_KEPT: Final = 65_536
 #: Bytes of a picture that are kept: a camera's picture shows people, and nobody has blurred it yet.
 _OF_A_PICTURE: Final = 16
 #: How JPEG and PNG begin.
 _PICTURES: Final = (b"\xff\xd8\xff", b"\x89PNG")
+#: Where pictures come, of whatever form: cameras' own, and those of Frigate.
+_OF_PICTURES: Final = re.compile(r"^ioc/[^/]+/frame(/|$)|/snapshot$")
 _MOST_TEXT: Final = 500
 
 
-def kept(payload: bytes) -> bytes:
-    """As much of a payload as is kept: of a picture no more than tells that it is one.
+def kept(payload: bytes, topic: str, *, too_large: bool = False) -> bytes:
+    """As much of a payload as is kept: all of it, unless it is too large; and of a picture no more than tells that it is one.
 
-    >>> kept(bytes((0xFF, 0xD8, 0xFF)) + bytes(40_000)) == bytes((0xFF, 0xD8, 0xFF)) + bytes(13)
+    >>> kept(bytes((0xFF, 0xD8, 0xFF)) + bytes(40_000), "x") == bytes((0xFF, 0xD8, 0xFF)) + bytes(13)
+    True
+    >>> kept(b"RIFF" + bytes(40_000), "ioc/cam-1/frame/1763740800000") == b"RIFF" + bytes(12)
     True
     """
-    return payload[: _OF_A_PICTURE if payload.startswith(_PICTURES) else MOST_KEPT]
+    if payload.startswith(_PICTURES) or _OF_PICTURES.search(topic):
+        return payload[:_OF_A_PICTURE]
+    return payload[:MOST_KEPT] if too_large else payload
 
 
 def printable(text: str, most: int = _MOST_TEXT) -> str:

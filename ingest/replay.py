@@ -2,7 +2,8 @@
 
 The entry in quarantine says whether its message still waits. It is locked before anything of the message is written, and settled
 in the same transaction: whoever comes second, another process or this one after a crash, finds nothing waiting. What of a
-message was stored when it first came has the same time now (`Intake`), so it is not stored again.
+message was stored when it first came has the same time now (`Intake`), so it is not stored again. Of now it says nothing: what
+dialects remember stays as it is, flags tell of no change, and what says how things stand is refused (`Route.of_now`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _LOCK: Final = 0x7464_7270
 #: Messages in hand at once; the rest waits in the database.
 _IN_HAND: Final = 1000
 _CHUNK: Final = 500
+_CHUNK_BYTES: Final = 8 * 1024 * 1024
 
 
 class Replays:
@@ -43,7 +45,7 @@ class Replays:
             in_hand = set(self._in_hand)
         if len(in_hand) + _CHUNK > _IN_HAND or not self._inbox.has_room:
             return
-        messages = waiting(connection, in_hand, _CHUNK)
+        messages = waiting(connection, in_hand, _CHUNK, _CHUNK_BYTES)
         if not messages:
             end_empty(connection)
             return

@@ -20,7 +20,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
+from functools import partial
 from math import nan
 from typing import Final
 
@@ -36,7 +37,8 @@ from ingest.dialects.mapped import Mapped
 from ingest.dialects.native import NAME
 from ingest.entries import Entries
 from ingest.errands import Errands
-from ingest.identity import Identity, identity
+from ingest.flags import recall_flags
+from ingest.identity import Identity, client_of, identity, numbers
 from ingest.inbox import Door, Inbox, Straight
 from ingest.intake import Intake
 from ingest.leftovers import Leftovers
@@ -48,7 +50,8 @@ from ingest.publisher import Publisher
 from ingest.registry import Sights
 from ingest.replay import Replays
 from ingest.rhythm import Rhythm
-from ingest.spool import Spool, spool_of, spool_root
+from ingest.session import Held
+from ingest.spool import HeldError, Spool, spool_of, spool_root
 from ingest.store import Outcome
 from ioc.broker_drops import FIGURE, Drops
 from ioc.errors import IocError
@@ -78,7 +81,8 @@ class Ingest:
     def __init__(self, service: Service, who: Identity, live: Live, spool: Spool | None = None) -> None:
         settings = service.settings
         processes = settings.ingest_processes
-        self._is_first = who.number == 1 and settings.ingest_first
+        self._leads = who.number == 1
+        self._is_first = self._leads and settings.ingest_first
         self._service = service
         self._settings = settings
         self._inbox = Inbox(most_bytes=_INBOX_BYTES, most_messages=settings.ingest_inflight)
@@ -86,15 +90,18 @@ class Ingest:
         self._arriving = Inbox(most_bytes=_INBOX_BYTES, most_messages=settings.ingest_inflight)
         door: Door = self._arriving if spool is not None else Straight(self._take_in, self._is_full)
         dialects = all_dialects()
+        subscriptions = [one for dialect in dialects for one in dialect.subscriptions]
         wanted = filters(
-            (one for dialect in dialects for one in dialect.subscriptions),
+            subscriptions,
             settings.ingest_group or (GROUP if processes > 1 else ""),
             first=self._is_first,
         )
-        self._link = Link(service, who.client, door, wanted)
+        self._link = Link(
+            service, who.client, door, wanted, others=partial(_others, settings, who.number), leads=self._leads
+        )
         self._links = [self._link]
         self._leftovers = Leftovers(service, door, wanted, processes, self._links)
-        self._committer = Committer(service, who.client)
+        self._committer = Committer(service, who.client, [one.filter for one in subscriptions if one.retained])
         self._publisher = Publisher(service, live)
         self._sights = Sights()
         self._intake = Intake(
@@ -158,7 +165,7 @@ class Ingest:
         }
         if self._detour is not None:
             works["spool"] = self._detour.run
-        if self._is_first:
+        if self._leads:
             works["leftovers"] = self._unclaimed(self._leftovers.run)
         threads = {
             name: threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
@@ -262,13 +269,14 @@ class Ingest:
     def _recall(self) -> None:
         """Take up what was known when the last process ended, before the first message comes."""
         self._intake.kinds.update(self._committer.registry.kinds())
+        self._intake.pictures.seen(self._committer.pictures)
         self._ask(self._committer.registry.devices.values())
         self._entries.seen = self._committer.audited
-        messages = [(topic.encode(), payload, 0, True) for topic, payload in self._committer.context]
+        context = recall_flags(self._intake, self._committer.context)
+        messages = [(topic.encode(), payload, 0, True) for topic, payload in context]
         self._decoder.decode(Block(0, utc_now(), messages, 0))
         self._intake.take()  # what they brought is stored already
         self._map(self._committer.mappings)
-        self._link.leave(self._committer.once_listened)
 
     def _map(self, mappings: Iterable[TopicMapping]) -> None:
         """Work with these mappings from now on."""
@@ -414,26 +422,35 @@ class _Rates:
         return [round((new - old) / span, 1) for new, old in zip(counters, before, strict=True)]
 
 
-def main(settings: Settings, member: int | None = None) -> None:
+def main(settings: Settings, member: int = 1) -> None:
     """Run one ingest process until told to stop.
 
     Args:
         settings: as read at the edge.
-        member: its number among several; None = the lowest free one.
+        member: its number among several.
     """
     # Millions of messages make no cycles, and what was made by now stays.
     gc.freeze()
     gc.set_threshold(_GARBAGE)
     with (
         identity(settings, member) as who,
-        spool_of(settings, who.client) as spool,
         Service("ingest", _of_member(settings, who)) as service,
+        closing(Live(service.settings.require("redis_url"))) as live,
     ):
-        live = Live(service.settings.require("redis_url"))
-        try:
-            Ingest(service, who, live, spool).run()
-        finally:
-            live.close()
+        while not service.stopping.is_set():
+            try:
+                with spool_of(settings, who.client) as spool:
+                    Ingest(service, who, live, spool).run()
+            except HeldError as error:
+                service.degrade("client id", error)
+            else:
+                return
+
+
+def _others(settings: Settings, number: int) -> set[str]:
+    """The filters that sessions of this machine may hold beside that of a number: the first asks all, the others the first."""
+    asked = [one for one in numbers(settings.home) if one > 1] if number == 1 else [1]
+    return {name for one in asked for name in Held(settings.home, client_of(settings, one)).recall()}
 
 
 def _of_member(settings: Settings, who: Identity) -> Settings:

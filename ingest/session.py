@@ -1,14 +1,20 @@
-"""Sessions that the broker has begun anew: it numbers deliveries from 1 again, and what was noted of the ones before is void.
+"""What is known of the broker's session of a client id and must outlive the process: on the disk, in the home.
 
-The broker tells it once, to who connects. So the session's name, which is ours, lies on the disk until the database has it: a
-process that comes after hears that there is a session, and not since when. One on another machine, which takes over before
-the first commit of a session, cannot know.
+When the broker has begun it anew: it numbers deliveries from 1 again, and what was noted of the ones before is void. The broker
+tells it once, to who connects. So the session's name, which is ours, lies on the disk until the database has it: a process that
+comes after hears that there is a session, and not since when. One on another machine, which takes over before the first commit
+of a session, cannot know.
+
+Which topic filters it may hold: a broker cannot be asked, and a filter of another time, or under another share, would bring its
+messages twice.
 """
 
 from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -41,12 +47,7 @@ class Beginning:
         """
         with self._lock:
             self._name = self._untold = secrets.token_bytes(NAME_BYTES)
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            made = self._path.with_suffix(".new")
-            made.write_bytes(self._name)
-            sync(made)
-            made.replace(self._path)
-            sync(self._path.parent)
+            _write(self._path, self._name)
 
     def tell(self) -> bytes:
         """Its name, for the first block of its messages; b"" = that was told."""
@@ -62,3 +63,48 @@ class Beginning:
         with self._lock:
             if name == self._name:
                 self._path.unlink(missing_ok=True)
+
+
+class Held:
+    """The topic filters that a session may hold: noted before the broker is told of one, and until it says that it is gone.
+
+    Attributes:
+        names: as last noted.
+    """
+
+    def __init__(self, home: Path, client: str) -> None:
+        self._path = home / f"filters-{quote(client, safe='')}"
+        self.names: frozenset[str] = frozenset()
+
+    def recall(self) -> frozenset[str]:
+        """Take up what was noted last, by whatever process.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        with suppress(FileNotFoundError):
+            self.names = frozenset(filter(None, self._path.read_text().split("\0")))
+        return self.names
+
+    def note(self, names: Iterable[str]) -> None:
+        """It may hold these, and no others.
+
+        Raises:
+            OSError: it is not on the disk.
+        """
+        before, self.names = self.names, frozenset(names)
+        if self.names != before:
+            _write(self._path, "\0".join(sorted(self.names)).encode())
+
+    def forget(self) -> None:
+        """The session is no more."""
+        self._path.unlink(missing_ok=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = path.with_name(f"{path.name}.new")
+    made.write_bytes(content)
+    sync(made)
+    made.replace(path)
+    sync(path.parent)

@@ -25,6 +25,10 @@ _LOCK: Final = "lock"
 _LOCK_S: Final = 2.0
 
 
+class HeldError(SpoolError):
+    """Another process holds the spool."""
+
+
 class Spool:
     """The segments of one folder, oldest first; used by one thread at a time, made by `hold_spool`.
 
@@ -142,7 +146,8 @@ def hold_spool(root: Path, client: str, most_bytes: int) -> Iterator[Spool]:
     """The spool of a client id, which no other process may use meanwhile.
 
     Raises:
-        SpoolError: another process holds it, or its folder cannot be used.
+        HeldError: another process holds it.
+        SpoolError: its folder cannot be used.
     """
     folder = root / quote(client, safe="")
     try:
@@ -154,9 +159,7 @@ def hold_spool(root: Path, client: str, most_bytes: int) -> Iterator[Spool]:
         until = time.monotonic() + _LOCK_S
         while not _is_locked(lock):
             if time.monotonic() > until:
-                raise SpoolError(
-                    f"spool {folder}: another ingest runs as {client}; each needs an ingest_client_id of its own"
-                )
+                raise HeldError(f"another ingest runs as {client}, and has its spool {folder}; this one stands by")
             time.sleep(0.05)
         spool = Spool(folder, most_bytes)
         try:
@@ -175,6 +178,7 @@ def spool_of(settings: Settings, client: str) -> Iterator[Spool | None]:
     """The spool that the settings want; where one was left that they do not want any more, it is emptied all the same.
 
     Raises:
+        HeldError: another process holds it.
         SpoolError: it cannot be used.
     """
     root = spool_root(settings)

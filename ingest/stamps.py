@@ -35,8 +35,8 @@ class Stamps:
         Raises:
             RejectedError: `time`.
         """
-        if stamp is None:
-            intake.measured(device, None, items, spoke=spoke)
+        if stamp is None or intake.replayed:  # what was said at a time of the past says nothing of what is said now
+            intake.measured(device, stamp, items, spoke=spoke)
             return
         at_stamp, later = self.part(device, stamp, items)
         if at_stamp or not later:

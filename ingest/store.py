@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -30,10 +30,11 @@ from ioc.db.devices import (
 )
 from ioc.db.events import store_events
 from ioc.db.pool import Connection, Edition
-from ioc.db.quarantine import count, store_rejected
+from ioc.db.quarantine import count, kept_already, store_rejected
 from ioc.db.readings import AT_ONCE, admit_clock_off, begin_writing, newest_of, store_at_once, store_readings
 from ioc.geo import ward_at
 from ioc.model import Command, Device, DeviceState, Reading
+from ioc.topics import matches
 
 #: Why a device that sends data counts as online although it did not say so.
 BY_DATA: Final = "data"
@@ -91,6 +92,7 @@ def write(
     attempt: Attempt,
     all_new: bool,
     in_order: bool = False,
+    retained: Collection[str] = (),
 ) -> Outcome:
     """Store a batch and the sightings in one transaction.
 
@@ -103,6 +105,7 @@ def write(
         attempt: filled in on the way.
         all_new: take it that no reading is there yet (`store_readings`).
         in_order: the broker repeats the order of its deliveries, not their packet ids.
+        retained: topic filters of what is retained: every process gets it, again at each start, and keeps it once if it is wrong.
 
     Raises:
         psycopg.Error: nothing is stored; the caller tells a bad row from a lost server.
@@ -116,6 +119,7 @@ def write(
             connection.execute("SET LOCAL plan_cache_mode = auto")
         connection.execute(*attempt.begin())
         repeated = settle_deliveries(connection, batch, in_order=in_order)
+        _leave_out_retained(connection, batch, retained)
         entries = lock_replays(connection, batch)
         devices = _write_devices(connection, batch, registry)
         # What a last will means depends on the state it meets, and another process may have written that since we looked.
@@ -149,6 +153,14 @@ def write(
         )
         attempt.outcome = outcome
     return outcome
+
+
+def _leave_out_retained(connection: Connection, batch: Batch, retained: Collection[str]) -> None:
+    """Keep no wrong message a second time that the broker hands over until its sender sends another."""
+    places = [place for place, one in enumerate(batch.rejected) if any(matches(name, one.topic) for name in retained)]
+    if places:
+        known = kept_already(connection, [batch.rejected[place] for place in places])
+        batch.accept({place for place, is_known in zip(places, known, strict=True) if is_known})
 
 
 def _is_small(batch: Batch, registry: Registry) -> bool:

@@ -13,7 +13,7 @@ from ioc.json_path import EACH, MISSING, Named, Path, get, list_of, parse_path, 
 from ioc.mapping import IGNORE, MOST_DEVICE, Item, TimeFormat, TopicMapping, parse_template, spoken_paths
 from ioc.naming import device_id
 from ioc.units import convert
-from ioc.values import number_of, shorten
+from ioc.values import number_of, said_number, shorten
 
 #: What the ids of mapped devices begin with, before a dot.
 PREFIX: Final = "map"
@@ -179,10 +179,8 @@ def value_of(item: Item, raw: Any) -> float:
         if measure.states:
             named = (state for state in measure.states if state.casefold() == text.casefold())
             return number_of(measure, next(named, raw))
-        try:
-            raw = float(text)
-        except ValueError:
-            return number_of(measure, raw)
+        said = said_number(text)
+        raw = raw if said is None else said
     if isinstance(raw, bool) or not isinstance(raw, int | float):
         return number_of(measure, raw)
     try:
@@ -246,10 +244,7 @@ def _rounded(value: float) -> float:
 
 def _from_number(raw: Any, scale: int) -> float | None:
     if isinstance(raw, str):
-        try:
-            raw = float(raw) if "." in raw else int(raw)
-        except ValueError:
-            return None
+        raw = said_number(raw)
     if isinstance(raw, bool) or not isinstance(raw, int | float):
         return None
     # 1e15 seconds are far beyond any date, and comparing costs nothing.

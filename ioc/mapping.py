@@ -17,7 +17,7 @@ import msgspec
 from ioc.catalog import KINDS, MEASURES
 from ioc.errors import RejectedError, TopicError
 from ioc.json_path import EACH, Path, PathError, list_of, parse_path, scan_path
-from ioc.topics import ROOT, check_filter, covers, overlap
+from ioc.topics import ROOT, check_filter, covers, matches, overlap
 from ioc.units import convert
 
 #: The "measure" of a value that is left out on purpose.
@@ -43,6 +43,8 @@ _COMMANDS: Final = {
     "v1/gateway/rpc": "thingsboard",
     **{f"zigbee2mqtt/{'+/' * depth}{verb}/#": "zigbee2mqtt" for depth in range(6) for verb in ("set", "get")},
 }
+#: Topics where whoever writes steers a system that we merely hear.
+_STEERED: Final = {"frigate/#": "frigate", "homeassistant/status": "homeassistant", "v1/devices/#": "thingsboard"}
 
 TimeFormat = Literal["none", "epoch_s", "epoch_ms", "iso", "iso_local"]
 TIME_FORMATS: Final = get_args(TimeFormat)
@@ -215,6 +217,16 @@ def clash(pattern: str, standing: Mapping[str, str]) -> Fault | None:
             message = "It overlaps {filter}, which dialect {dialect} keeps to itself: nobody else is asked there"
             return Fault("filter", message, {"filter": wide, "dialect": dialect})
     return None
+
+
+def steered(topic: str) -> str:
+    """The dialect whose devices would take for its own what a stranger has us say on a topic; "" = none.
+
+    >>> steered("application/a/device/0102030405060708/command/down"), steered("hall/lamp/set")
+    ('chirpstack', '')
+    """
+    known = {**_COMMANDS, **_HELD, **_STEERED}
+    return next((dialect for wide, dialect in known.items() if matches(wide, topic)), "")
 
 
 def collides(wide: str, pattern: str) -> bool:

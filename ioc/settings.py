@@ -131,7 +131,9 @@ class Settings(BaseSettings):
         " false on every machine of a group but one.",
     )
     ingest_client_id: str = Field(
-        "", description="MQTT client id, the same over restarts; empty = ioc-ingest-<host>-<lowest free number>."
+        "",
+        description="MQTT client id, the same over restarts; empty = ioc-ingest-<host>-1. Of several processes the others end in"
+        " -2, -3, …",
     )
     ingest_hang_up_s: float = Field(
         45.0,
@@ -188,7 +190,7 @@ class Settings(BaseSettings):
         ge=LEAST_FPS,
         allow_inf_nan=False,
         description="Frames a second per camera that are looked at on a CPU, where no budget of its own was given on its page;"
-        " the rest are counted as skipped.",
+        " the rest are counted as skipped. Lines, wrong way and speeds of vehicles need 5.",
     )
     capture_sources: dict[Annotated[str, AfterValidator(_camera)], Annotated[str, AfterValidator(_source)]] = Field(
         default_factory=dict, description="camera id → rtsp://, http(s):// snapshot URL, or file path to capture from."

@@ -19,6 +19,8 @@ RANGES_OF: Final[dict[str, dict[str, tuple[float, float]]]] = {
     kind: {key: measure.range for key, measure in measures.items() if not measure.states}
     for kind, measures in MEASURES_OF.items()
 }
+#: States of which false is the first and true the second.
+_TRUTHS: Final = frozenset({("no", "yes"), ("off", "on"), ("closed", "open")})
 
 
 def shorten(raw: object, most: int = 80) -> str:
@@ -34,8 +36,20 @@ def shorten(raw: object, most: int = 80) -> str:
     return text if len(text) <= most else text[:most] + "…"
 
 
+def said_number(text: str) -> float | None:
+    """The number that a text is; None when it is none.
+
+    >>> said_number(" 27.5"), said_number("1_0"), said_number("27,5")
+    (27.5, None, None)
+    """
+    try:
+        return None if "_" in text else float(text)  # between digits Python takes it for nothing
+    except ValueError:
+        return None
+
+
 def number_of(measure: Measure, raw: Any) -> float:
-    """The value that is stored: the number itself, 0 or 1 for a boolean, the index of a named state.
+    """The value that is stored: the number itself, the index of a named state, 0 or 1 for a boolean that tells one.
 
     Raises:
         RejectedError: `encoding`, `value` or `range`.
@@ -47,7 +61,7 @@ def number_of(measure: Measure, raw: Any) -> float:
             raise RejectedError("encoding", f"{measure.key}: a string with a NUL")
         expected = f"one of {', '.join(measure.states)}" if measure.states else f"a number in {measure.unit or '1'}"
         raise RejectedError("value", f"{measure.key}: got {shorten(raw)}, expected {expected}")
-    if not isinstance(raw, int | float):
+    if not isinstance(raw, int | float) or (isinstance(raw, bool) and measure.states[:2] not in _TRUTHS):
         raise RejectedError("value", f"{measure.key}: got {shorten(raw)}, expected a number")
     try:
         value = float(raw)

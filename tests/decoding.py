@@ -14,8 +14,9 @@ from ingest.batch import Batch
 from ingest.clock import Clocks
 from ingest.decode import Decoder
 from ingest.dialect import Dialect
+from ingest.flags import recall_flags
 from ingest.intake import Intake
-from ingest.message import Block
+from ingest.message import QUARANTINE, Block
 from ioc.model import Device
 
 RECEIVED = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -52,9 +53,17 @@ class Ear:
         self._decoder.decode(Block(1, self.received, [(topic.encode(), raw, 1, redelivered)], len(raw)))
         return self.intake.take()
 
+    def replay(self, batch: Batch) -> Batch:
+        """The batch that a batch's first message in quarantine makes when it is decoded again."""
+        one = batch.rejected[0]
+        self._decoder.decode(Block(0, one.received, [(one.topic.encode(), one.payload, 1, True)], 0, QUARANTINE))
+        return self.intake.take()
+
     def recall(self, context: Mapping[str, bytes]) -> None:
         """Decode what was remembered, as a new process does before the first message."""
-        messages = [(topic.encode(), payload, 0, True) for topic, payload in sorted(context.items())]
+        messages = [
+            (topic.encode(), payload, 0, True) for topic, payload in recall_flags(self.intake, sorted(context.items()))
+        ]
         self._decoder.decode(Block(0, self.received, messages, 0))
         self.intake.take()
 

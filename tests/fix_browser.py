@@ -25,8 +25,8 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect, sync_playwright
 
 from ioc.live import Live
-from ioc.stack.embedded import free_port
 from tests.fix_ingest import eventually
+from tests.fix_stack import own_port
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome") or ""
 FLAGS = [
@@ -46,7 +46,7 @@ class Wall:
     """The pages as a process that a test may kill and start again, on its port."""
 
     def __init__(self, environment: dict[str, str], log: Path) -> None:
-        self.port = free_port()
+        self.port = own_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = environment | {"IOC_DASHBOARDS_PORT": str(self.port), "IOC_DASHBOARDS_HOST": "127.0.0.1"}
         self._log = log

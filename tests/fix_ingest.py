@@ -54,6 +54,7 @@ class Device:
     def send(self, topic: str, payload: Any, *, qos: int = 1, retain: bool = False) -> None:
         """Publish bytes as they are, anything else as JSON, and wait for the broker to take it."""
         body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        eventually(self.client.is_connected)  # a broker that was away may be back before us
         self.client.publish(topic, body, qos=qos, retain=retain).wait_for_publish(30)
 
     def close(self) -> None:

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import tempfile
@@ -48,9 +49,23 @@ class Database:
 
     def connect(self) -> Connection:
         """Open a connection in autocommit; close it, or use it in a `with`."""
-        connection = connect(self.url, name="test")
+        connection = connect(self.url, name="test", timeout_s=60)
         connection.autocommit = True
         return connection
+
+
+_given: set[int] = set()
+
+
+def own_port() -> int:
+    """A port that neither the kernel nor another worker gives away while its server is not there yet, or is down."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    while True:
+        port = random.randrange(11_000 + worker, 32_000, workers)  # below those for whoever asks for any
+        if port not in _given and free_port(port) == port:
+            _given.add(port)
+            return port
 
 
 class BrokerServer:
@@ -61,7 +76,7 @@ class BrokerServer:
     def __init__(self, home: Home) -> None:
         self._broker = Broker(home)
         self._saved = home.state / "mosquitto" / "mosquitto.db"
-        self.port = free_port()
+        self.port = own_port()
         self.url = self._broker.url(self.port)
         self.child: Child | None = None
 

@@ -47,7 +47,7 @@ class Flood:
         until: Callable[[], bool] = lambda: False,
     ) -> None:
         """Publish them all, or until told to stop, at `rate` a second or as fast as the broker takes them."""
-        began = time.monotonic()
+        began = time.monotonic() - (self._at / rate if rate else 0)  # what was published before is not due again
         while (self._at < len(messages) or self._waiting) and not until():
             try:
                 with self._connected() as connection:

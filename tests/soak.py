@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 MINUTES: Final = float(os.environ.get("SOAK", "0"))
 #: Every mixed ledger is so many times as long.
 FACTOR: Final = max(1, round(MINUTES / 20))
-#: A process that stands still does so for this long; Mosquitto looks every five seconds for clients that are silent.
-STILL_S: Final = 60.0 if MINUTES else 9.0
+#: A process that stands still does so for this long; Mosquitto looks every six seconds for clients that were silent for four.
+STILL_S: Final = 60.0 if MINUTES else 14.0
 #: Random faults go on for so long where nobody asked for a soak, and in one at least.
 _SHORT_S: Final = 20.0
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -40,6 +41,8 @@ _DETECT: Final = "detect"
 _OTHER_ROLES: Final = ("record", "record_sub", "audio")
 #: Cameras in one message of statistics.
 _MOST_CAMERAS: Final = 1000
+#: Objects and reviews under way whose beginning is not believed.
+_MOST_BEGUN: Final = 10_000
 
 
 class _Camera(msgspec.Struct):
@@ -83,22 +86,24 @@ class Frigate:
         #: How Frigate went, "" while it runs.
         self._gone = ""
         self._kept: Any = None
+        #: By kind, camera and id: since when what is seen is told of, where its own beginning is not believed.
+        self._begun: dict[tuple[str, str, str], datetime] = {}
 
     def route(self, topic: str) -> Route | None:
         """Where a message of that topic goes."""
         match topic.split("/"):
             case ["frigate", "available"]:
-                return Route("", NAME, self._available)
+                return Route("", NAME, self._available, of_now=True)
             case ["frigate", "stats"]:
-                return Route("", NAME, self._stats)
+                return Route("", NAME, self._stats, of_now=True)
             case ["frigate", "events"]:
                 return Route("", NAME, self._object)
             case ["frigate", "reviews"]:
                 return Route("", NAME, self._review)
             case ["frigate", name, "status", role]:
-                return Route(_id(name), NAME, partial(self._status, name, role))
+                return Route(_id(name), NAME, partial(self._status, name, role), of_now=True)
             case ["frigate", name, "enabled", "state"]:
-                return Route(_id(name), NAME, partial(self._enabled, name))
+                return Route(_id(name), NAME, partial(self._enabled, name), of_now=True)
             case ["frigate", name, "person"]:
                 _id(name)
                 return Route("", NAME, partial(self._persons, name))
@@ -237,7 +242,7 @@ class Frigate:
             "start_time": start,
             "end_time": number(after.get("end_time")),
         }
-        intake.event(camera, _ms(start), "object", key, _known(data), told=_ms(told))
+        self._tell("object", camera, key, data, told, intake)
 
     def _review(self, device: str, payload: bytes, intake: Intake) -> None:
         """A stretch of time worth a look; told again as it goes on, and one event all the same."""
@@ -255,7 +260,21 @@ class Frigate:
             "start_time": start,
             "end_time": number(after.get("end_time")),
         }
-        intake.event(camera, _ms(start), "review", key, _known(data), spoke=False)
+        self._tell("review", camera, key, data, None, intake)
+
+    def _tell(
+        self, kind: str, camera: str, key: str, data: Mapping[str, Any], told: float | None, intake: Intake
+    ) -> None:
+        """What is seen is one event at its beginning; where the recorder's clock is not believed, when it was told of first."""
+        what = kind, camera, key
+        begun = self._begun.get(what)
+        stamp = _ms(data["start_time"]) if begun is None else begun.isoformat()
+        said = None if told is None else _ms(told)
+        time = intake.event(camera, stamp, kind, key, _known(data), told=said, spoke=told is not None)
+        if data["end_time"] is not None:
+            self._begun.pop(what, None)
+        elif time == intake.received and not intake.replayed and len(self._begun) < _MOST_BEGUN:
+            self._begun[what] = time
 
     def _seen(self, after: Mapping[str, Any], intake: Intake) -> tuple[str, str, float]:
         """Camera, id and beginning of what was seen.
@@ -288,7 +307,9 @@ class Frigate:
         intake.discover(Discovery(device=_id(name), dialect=NAME, name=name, kind="camera", attrs={"camera": name}))
         camera = self._cameras.get(name)
         if camera is None:
-            camera = self._cameras[name] = _Camera()
+            camera = _Camera()
+            if not intake.replayed:
+                self._cameras[name] = camera
         return camera
 
 

@@ -137,7 +137,7 @@ class Onvif:
 
     def _begin(self, topic: str, local: str, device: str, stamp: Any, now: _Holding, intake: Intake) -> bool:
         """A property holds; whether that is new. Of one that held before the objects may be others."""
-        before = self._holding.get(topic)
+        before = None if intake.replayed else self._holding.get(topic)
         if before is not None:
             time = before.time
             intake.event(
@@ -146,7 +146,7 @@ class Onvif:
             self._holding[topic] = _Holding(time, before.source, now.data)
             return False
         time = intake.event(device, stamp, _kind(local), now.source, now.data)
-        if len(self._holding) >= _MOST_HOLDING:
+        if intake.replayed or len(self._holding) >= _MOST_HOLDING:
             return False
         self._holding[topic] = _Holding(time, now.source, now.data)
         return True
@@ -154,7 +154,7 @@ class Onvif:
     def _end(self, topic: str, local: str, device: str, stamp: Any, intake: Intake) -> None:
         """A property holds no more; without a stamp it was deleted."""
         _hear(device, stamp, intake)
-        before = self._holding.pop(topic, None)
+        before = None if intake.replayed else self._holding.pop(topic, None)
         if before is None:
             return
         intake.remember(topic, None)

@@ -123,7 +123,7 @@ class Sparkplug:
         if not group or not node or max(map(len, (group, node, device))) > _MOST_NAME:
             raise RejectedError("topic", f"expected a group, node and device of 1 to {_MOST_NAME} characters")
         key = device_id(PREFIX, group, node, *([device] if device else ()))
-        return Route(key, NAME, partial(self._decode, kind, group, node, device))
+        return Route(key, NAME, partial(self._decode, kind, group, node, device), of_now=kind.endswith("DEATH"))
 
     def light(self, device: Device, level: float, order: int) -> Sequence[Outgoing]:
         """A DCMD, or an NCMD to a node that is itself a lamp; what it does shows in its data, no answer names the order."""
@@ -142,7 +142,19 @@ class Sparkplug:
         member = node.node if not device else node.devices.get(device)
         if member is None:
             member = _met_device(node, group, name, device, key)
-        self._kinds[kind](node, member, said, payload, intake)
+        if intake.replayed:
+            self._replay(kind, node, member, said, intake)
+        else:
+            self._kinds[kind](node, member, said, payload, intake)
+
+    @staticmethod
+    def _replay(kind: str, node: _Node, member: _Member, said: Said, intake: Intake) -> None:
+        """Of what lay in quarantine the values are stored that have their names; the aliases of then are not known any more."""
+        metrics = read_metrics(said, intake)
+        birth = birth_of(metrics) if kind.endswith("BIRTH") else member.birth
+        for one in (node.node, member):
+            intake.discover(one.discovery)
+        store(member.discovery.device, birth, said, metrics, intake, trusts_aliases=False)
 
     def _met_node(self, group: str, name: str) -> _Node:
         if len(self._nodes) >= _MOST_NODES:

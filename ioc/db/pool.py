@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import psycopg
@@ -44,6 +46,15 @@ def connect(url: str, *, name: str = "ioc", timeout_s: int = 5) -> Connection:
             keepalives_count=3,
             tcp_user_timeout=20_000,
         )
+
+
+def hang_up(connection: Connection) -> None:
+    """End a connection whose server gives no answer, from another thread: what waits for it fails.
+
+    A server that is stopped, or a proxy that is, lets TCP acknowledge and says nothing: no time-out of the connection ends that.
+    """
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as wire:
+        wire.shutdown(socket.SHUT_RDWR)
 
 
 class Pool:

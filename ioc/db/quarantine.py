@@ -20,8 +20,12 @@ from ioc.model import Rejected
 HOUR: Final = timedelta(hours=1)
 #: Places that a search for text goes on with; those with the most messages.
 MOST_PLACES: Final = 500
+#: Bytes of samples of one place, which are read whole.
+SAMPLES_BYTES: Final = 1024 * 1024
 #: Beginning of a payload that is read for a list.
 _BEGINNING: Final = 160
+#: Any number of our own, for who looks what lies here.
+_LOCK: Final = 0x696F_6371
 #: As in the index `quarantine_place`.
 PLACE: Final = "(CASE WHEN client = '' THEN topic ELSE client END)"
 #: Buckets begin at midnight of the city, whatever their length.
@@ -117,6 +121,21 @@ def store_rejected(connection: Connection, rejected: Sequence[Rejected]) -> Coun
                 [msgspec.structs.astuple(one) for one in rejected],
             )
     return Counter(key_of(one.received, one.topic, one.client, one.dialect, one.reason) for one in rejected)
+
+
+def kept_already(connection: Connection, rejected: Sequence[Rejected]) -> list[bool]:
+    """Which of these messages lie here word for word, for the same reason, and were not stored since.
+
+    Must run inside the transaction that stores the others; nobody else looks until it ends.
+    """
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+    query = (
+        f"SELECT EXISTS (SELECT FROM quarantine WHERE {PLACE} = p AND topic = t AND reason = r AND payload = b"  # noqa: S608
+        " AND outcome <> 'replayed')"
+        " FROM unnest(%s::text[], %s::text[], %s::text[], %s::bytea[]) WITH ORDINALITY AS asked (p, t, r, b, at) ORDER BY at"
+    )
+    asked = [(one.client or one.topic, one.topic, one.reason, one.payload) for one in rejected]
+    return [found for (found,) in connection.execute(query, tuple(map(list, zip(*asked, strict=True))))]
 
 
 def count(connection: Connection, messages: Counter[Key], replayed: Counter[Key] | None = None) -> None:
@@ -218,10 +237,17 @@ def one(connection: Connection, received: datetime, key: int) -> Held | None:
 
 
 def samples(connection: Connection, place: str, since: datetime, most: int) -> list[Held]:
-    """The newest messages of a place, each once however many reasons it has, with all that was kept of them."""
+    """The newest messages of a place, each once however many reasons it has, with all that was kept of them.
+
+    Of large ones they are fewer: the last of them goes over `SAMPLES_BYTES`.
+    """
     newest = f"{_HELD_WHOLE} WHERE {PLACE} = %(p)s AND received >= %(s)s ORDER BY received DESC, id DESC LIMIT %(n)s"
-    query = f"SELECT DISTINCT ON (received) * FROM ({newest}) AS newest ORDER BY received DESC, id"  # noqa: S608
-    return _held(connection, query, {"p": place, "s": since, "n": most})
+    some = f"SELECT DISTINCT ON (received) * FROM ({newest}) AS newest ORDER BY received DESC, id"  # noqa: S608
+    query = (
+        f"SELECT {', '.join(Held.__struct_fields__)} FROM (SELECT *, sum(kept) OVER (ORDER BY received DESC) AS bytes"  # noqa: S608
+        f" FROM ({some}) AS found) AS summed WHERE bytes - kept < %(b)s ORDER BY received DESC"
+    )
+    return _held(connection, query, {"p": place, "s": since, "n": most, "b": SAMPLES_BYTES})
 
 
 def samples_of_topics(connection: Connection, topics: Sequence[str], since: datetime, most: int) -> list[Held]:

@@ -39,8 +39,9 @@ _DIRTY: Final = (
 )
 #: Up to so many readings are stored faster by `store_at_once` than by COPY.
 AT_ONCE: Final = 32
-#: Devices and gateways repeat what was not acknowledged within this time; later it is another reading.
-SENT_AGAIN: Final = timedelta(minutes=10)
+#: Within this time a device repeats, as a message of its own, what was not acknowledged to it. Later it is another reading: a
+#: gauge that reports so seldom must not be silenced by a clock that stands still. What the broker repeats its delivery tells.
+SENT_AGAIN: Final = timedelta(seconds=20)
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -175,7 +176,8 @@ def admit_clock_off(connection: Connection, readings: Sequence[tuple[Reading, da
     """Which readings, stored at their receive time, are not there yet; must run in their transaction.
 
     A clock that is wrong may repeat its times, after each boot or always. The same device time is the same reading sent again
-    only with the same value, and only within `SENT_AGAIN` of the time it was stored at.
+    only with the same value, and only within `SENT_AGAIN` of the time it was stored at; so steady values of a clock that stands
+    still are thinned to that where they come faster.
     """
     admitted = []
     for group in _unique_times(readings):
@@ -185,13 +187,14 @@ def admit_clock_off(connection: Connection, readings: Sequence[tuple[Reading, da
                 " SELECT * FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::float8[])"
                 " ORDER BY 1, 2, 3 ON CONFLICT (device, measure, device_time) DO UPDATE SET time = excluded.time,"
                 " value = excluded.value WHERE known.value IS DISTINCT FROM excluded.value"
-                " OR known.time < excluded.time - %s RETURNING device, measure, time",
+                " OR known.time NOT BETWEEN excluded.time - %s AND excluded.time + %s RETURNING device, measure, time",
                 (
                     [reading.device for reading, _ in group],
                     [reading.measure for reading, _ in group],
                     [device_time for _, device_time in group],
                     [reading.time for reading, _ in group],
                     [reading.value for reading, _ in group],
+                    SENT_AGAIN,
                     SENT_AGAIN,
                 ),
             ).fetchall()

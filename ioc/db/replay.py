@@ -176,12 +176,15 @@ def newest(connection: Connection, most: int = 5) -> list[Replay]:
 # --- carried out by ingest -------------------------------------------------------------------------------------------------
 
 
-def waiting(connection: Connection, besides: Collection[int], most: int) -> list[Waiting]:
-    """Messages that wait, the oldest of the first request first, besides those in hand."""
+def waiting(connection: Connection, besides: Collection[int], most: int, most_bytes: int) -> list[Waiting]:
+    """Messages that wait, the oldest of the first request first, besides those in hand; the last of them goes over the bytes."""
     rows = connection.execute(
-        "SELECT received, id, topic, payload FROM quarantine WHERE replay IS NOT NULL AND NOT id = ANY(%s)"
-        " ORDER BY replay, received, id LIMIT %s",
-        (list(besides), most),
+        "WITH next AS (SELECT * FROM quarantine WHERE replay IS NOT NULL AND NOT id = ANY(%s)"
+        " ORDER BY replay, received, id LIMIT %s),"
+        " summed AS (SELECT *, sum(octet_length(payload)) OVER (ORDER BY replay, received, id) AS bytes FROM next)"
+        " SELECT received, id, topic, payload FROM summed WHERE bytes - octet_length(payload) < %s"
+        " ORDER BY replay, received, id",
+        (list(besides), most, most_bytes),
     )
     return [Waiting(received, key, topic, bytes(payload)) for received, key, topic, payload in rows]
 

@@ -60,7 +60,7 @@ def test_losses_are_those_of_the_bridge(arena: Arena, monkeypatch: pytest.Monkey
     """A tenth of the good messages is lost and a tenth doubled, by the ledger; bad messages count for nothing."""
     monkeypatch.setattr(losses, "GOOD", 400)
     monkeypatch.setattr(losses, "EVERY", 40)
-    monkeypatch.setattr(losses, "QUIET_S", 3.0)
+    monkeypatch.setattr(losses, "QUIET_S", 10.0)
     bridge = Leaky()
     bridge.prepare(arena)
     assert losses.spoiled(arena, bridge) == Losses(lost=40, doubled=40)
@@ -71,7 +71,7 @@ def test_losses_of_a_bridge_that_is_killed(arena: Arena, monkeypatch: pytest.Mon
     monkeypatch.setattr(losses, "RATE", 400)
     monkeypatch.setattr(losses, "LOAD_S", 2)
     monkeypatch.setattr(losses, "BREAK_S", 1)
-    monkeypatch.setattr(losses, "QUIET_S", 5.0)
+    monkeypatch.setattr(losses, "QUIET_S", 10.0)
     bridge = Leaky()
     bridge.prepare(arena)
     found = losses.killed(arena, bridge)

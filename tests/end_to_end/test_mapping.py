@@ -84,13 +84,16 @@ def test_disabled_mapping_is_unsubscribed(device: Device, ingest: Ingest, connec
     """Its messages do not even arrive any more."""
     made = save(connection, mapping(topic), WHO)
     eventually(lambda: device.send(f"{topic}/a/air", {"t": 20}) or readings(connection, f"map.{topic}-a"))
+    # Behind all that were sent meanwhile, of which the last may still be on its way.
+    device.send(f"{topic}/a/air", {"t": 21})
+    eventually(lambda: (f"map.{topic}-a", "temperature", 21.0) in readings(connection, f"map.{topic}-a"))
     switch(connection, made.id, WHO, enabled=False)
-    eventually(lambda: f"{topic}/+/air" not in ingest._link._listening)
+    eventually(lambda: f"{topic}/+/air" not in ingest._link._held.names)
     device.send(f"{topic}/a/air", {"t": 30})
     device.send(f"ioc/{topic}/telemetry", {"ts": now_ms(), "values": {"pm25": 1}})
     eventually(lambda: readings(connection, topic))
     assert not held(connection, f"{topic}/%")
-    assert all(value == 20 for _, _, value in readings(connection, f"map.{topic}-a"))
+    assert all(value < 30 for _, _, value in readings(connection, f"map.{topic}-a"))
 
 
 def test_supplement_beside_native(device: Device, ingest: Ingest, connection: Connection, topic: str) -> None:

@@ -62,8 +62,8 @@ def publish(broker: BrokerServer) -> Iterator[Publish]:
     """Publish a ledger in the background; ended after the test."""
     started: list[Load] = []
 
-    def start(ledger: Ledger, *, rate: float | None = 2000) -> Load:
-        started.append(Load(broker.port, ledger, rate=rate))
+    def start(ledger: Ledger, *, rate: float | None = 2000, first: int | None = None) -> Load:
+        started.append(Load(broker.port, ledger, rate=rate, first=first))
         return started[-1]
 
     yield start

@@ -11,12 +11,12 @@ import psycopg
 
 from ioc.db.migrate import migrate
 from ioc.db.pool import connect
-from ioc.stack.embedded import CLONE, free_port
+from ioc.stack.embedded import CLONE
 from ioc.stack.home import Home
 from ioc.stack.postgres import Cluster, find_programs
 from ioc.stack.process import Child
 from tests.fix_ingest import eventually
-from tests.fix_stack import Database
+from tests.fix_stack import Database, own_port
 
 
 class DatabaseServer:
@@ -27,7 +27,7 @@ class DatabaseServer:
         self._cluster = Cluster(home, find_programs(home, Home(CLONE / ".ioc")), shared_buffers="64MB")
         self._cluster.create()
         self.user = self._cluster.user
-        self.port = free_port()
+        self.port = own_port()
         self.admin_url = self._cluster.admin_url(self.port)
         self.child: Child = self._cluster.start(self.port)
 

@@ -13,18 +13,23 @@ from tests.faults.process import IngestProcess
 from tests.faults.proxy import Proxy
 from tests.fix_ingest import eventually
 from tests.fix_stack import Database
+from tests.load import Load
 
 #: The connections that ingest writes over.
 BACKENDS: Final = "FROM pg_stat_activity WHERE application_name LIKE 'ioc-ingest%' AND datname = current_database()"
 
+#: So many readings are a small batch however they come together (`ioc.db.readings.AT_ONCE`).
+FEW: Final = 30
+
 
 @contextmanager
-def in_copy(process: IngestProcess, live: Live, wire: Proxy, db: Database) -> Iterator[int]:
+def in_copy(process: IngestProcess, live: Live, wire: Proxy, db: Database, load: Load) -> Iterator[int]:
     """While inside, some rows of a batch have reached the server and some have not; gives the process id of the backend.
 
-    Something must be publishing, and the process must reach its database through the wire.
+    The load must have a thousand messages that were not let out, and the process must reach its database through the wire.
     """
     wire.stall()
+    load.go_on()
     process.wait_holding(live, 1000)
     wire.slow(8_000)
     # TimescaleDB's own COPY into a hypertable reports no progress; that it waits for more of its rows is seen here.
@@ -73,7 +78,8 @@ class Gates:
 
     def wait_held(self) -> int:
         """Wait until a transaction is held; the process id of its backend."""
-        query = f"SELECT pid {BACKENDS} AND wait_event = 'advisory'"
+        # Who stands by waits for a lock of that sort too.
+        query = f"SELECT pid {BACKENDS} AND wait_event = 'advisory' AND query NOT LIKE '%pg_advisory_lock%'"
         with self._db.connect() as connection:
             row: Any = eventually(lambda: connection.execute(query).fetchone())
         return int(row[0])

@@ -96,9 +96,16 @@ class IngestProcess:
 
     def said(self, event: str, **fields: str) -> list[dict[str, Any]]:
         """Its log entries of an event; of each named field the text is contained."""
-        lines = [line for line in self.log.read_text("utf-8", "replace").splitlines() if line.startswith("{")]
+        whole, _, _ = self.log.read_text("utf-8", "replace").rpartition("\n")  # the last line may be being written
+        lines = [line for line in whole.splitlines() if line.startswith("{")]
         entries = [entry for entry in map(json.loads, lines) if entry.get("event") == event]
         return [entry for entry in entries if all(text in str(entry.get(key)) for key, text in fields.items())]
+
+    @property
+    def connections_lost(self) -> list[dict[str, Any]]:
+        """Its log entries of connections that ended; that an answer took long is none of them."""
+        entries = self.said("lost", what="mqtt") + self.said("lost", what="timescaledb")
+        return [entry for entry in entries if "no answer" not in entry["why"]]
 
     @property
     def memory(self) -> int:

@@ -6,9 +6,9 @@ from typing import Final
 
 from ioc.stack.accounts import account, own_folder, write_private
 from ioc.stack.broker import answers
-from ioc.stack.embedded import free_port
 from ioc.stack.home import Home
 from ioc.stack.process import Child, find, start, wait_ready
+from tests.fix_stack import own_port
 
 #: What it keeps for a session, as Mosquitto's default is a thousand; and what it hands out beside.
 HELD: Final = 2000
@@ -37,7 +37,7 @@ class ForgetfulBroker:
         home.make()
         user = account("mosquitto", "mosquitto")
         folder = own_folder(home.state / "mosquitto", user)
-        self.port = free_port()
+        self.port = own_port()
         self.url = f"mqtt://127.0.0.1:{self.port}"
         write_private(folder / "mosquitto.conf", _CONFIGURATION.format(port=self.port, sys_interval=sys_interval), user)
         argv = [find("mosquitto", "mosquitto"), "-c", folder / "mosquitto.conf"]

@@ -23,6 +23,7 @@ from tests.faults.proxy import Proxy
 from tests.fix_ingest import eventually
 from tests.fix_stack import Database
 from tests.ledger import Ledger
+from tests.load import Load
 
 
 class Scene(NamedTuple):
@@ -34,59 +35,69 @@ class Scene(NamedTuple):
     gates: Gates
     mqtt: Proxy
     db: Proxy
-    ledger: Ledger
+    load: Load
+    #: Let out for it, None = all that is left.
+    number: int | None = None
+
+    def hold(self) -> bool:
+        """Let something out, which meets a closed gate; whether it is a small batch as one statement that is held."""
+        self.load.go_on(self.number)
+        self.gates.wait_held()
+        return gate.is_at_once(self.connection)
 
 
 @contextmanager
-def before_copy(scene: Scene, process: IngestProcess) -> Iterator[None]:
+def before_copy(scene: Scene, process: IngestProcess) -> Iterator[bool]:
     """It has taken messages, and none of them has reached the database."""
     scene.db.stall()
+    scene.load.go_on(scene.number)
     process.wait_holding(scene.live, 1)
-    yield
+    yield False
     scene.db.forget(tell_target=True)
 
 
 @contextmanager
-def in_copy(scene: Scene, process: IngestProcess) -> Iterator[None]:
+def in_copy(scene: Scene, process: IngestProcess) -> Iterator[bool]:
     """Some of a batch's rows are on the server, some are not."""
-    with gate.in_copy(process, scene.live, scene.db, scene.database):
-        yield
+    with gate.in_copy(process, scene.live, scene.db, scene.database, scene.load):
+        yield False
 
 
 @contextmanager
-def before_commit(scene: Scene, process: IngestProcess) -> Iterator[None]:
+def before_commit(scene: Scene, process: IngestProcess) -> Iterator[bool]:
     """All rows are on the server; the transaction is not committed."""
     with scene.gates.closed(Place.BEFORE_COMMIT):
-        scene.gates.wait_held()
-        yield
+        yield scene.hold()
 
 
 @contextmanager
-def in_commit(scene: Scene, process: IngestProcess) -> Iterator[None]:
+def in_commit(scene: Scene, process: IngestProcess) -> Iterator[bool]:
     """The transaction commits, and its client is dead before it hears of it."""
     with scene.gates.closed(Place.IN_COMMIT):
-        scene.gates.wait_held()
-        yield
+        yield scene.hold()
 
 
 @contextmanager
-def after_commit(scene: Scene, process: IngestProcess) -> Iterator[None]:
+def after_commit(scene: Scene, process: IngestProcess) -> Iterator[bool]:
     """The rows are there for all to see; no acknowledgement has reached the broker."""
-    before = scene.ledger.progress(scene.connection)
-    scene.mqtt.stall(down=False)
-    eventually(lambda: scene.ledger.progress(scene.connection) > before)
-    yield
+    with scene.gates.closed(Place.BEFORE_COMMIT):
+        is_small = scene.hold()
+        before = scene.load.ledger.progress(scene.connection)
+        scene.mqtt.stall(down=False)
+    eventually(lambda: scene.load.ledger.progress(scene.connection) > before)
+    yield is_small
     scene.mqtt.forget(tell_target=True)
 
 
-Moment = Callable[[Scene, IngestProcess], AbstractContextManager[None]]
+#: Gives whether what it stops is a small batch as one statement.
+Moment = Callable[[Scene, IngestProcess], AbstractContextManager[bool]]
 
 
 @pytest.fixture
 def make_scene(
     live: Live, db: Database, connection: Connection, gates: Gates, mqtt_wire: Proxy, db_wire: Proxy
-) -> Callable[[Ledger], Scene]:
-    """Of the servers and wires of a test, for one ledger."""
+) -> Callable[[Load], Scene]:
+    """Of the servers and wires of a test, for one load."""
     return partial(Scene, live, db, connection, gates, mqtt_wire, db_wire)
 
 
@@ -96,14 +107,13 @@ def test_killed_at_a_moment(
     spawn: Spawn,
     publish: Publish,
     wired: dict[str, str],
-    make_scene: Callable[[Ledger], Scene],
+    make_scene: Callable[[Load], Scene],
     topic: str,
 ) -> None:
     """Killed at that moment under load: what was acknowledged to the publisher is stored, each message once."""
-    ledger = Ledger.mixed(topic, 5000, seed=1)
-    scene = make_scene(ledger)
     process = spawn(**wired)
-    load = publish(ledger, rate=1500)
+    load = publish(Ledger.mixed(topic, 5000, seed=1), rate=1500, first=2500)
+    scene = make_scene(load)
     load.wait_moving(scene.database)
     with moment(scene, process):
         process.kill()
@@ -120,19 +130,17 @@ def test_killed_while_little_comes(
     spawn: Spawn,
     publish: Publish,
     wired: dict[str, str],
-    make_scene: Callable[[Ledger], Scene],
+    make_scene: Callable[[Load], Scene],
     topic: str,
 ) -> None:
     """Killed at that moment of a small batch, whose one statement is its transaction: the same holds."""
-    ledger = Ledger.readings_alone(topic, 600)
-    scene = make_scene(ledger)
     process = spawn(**wired)
-    load = publish(ledger, rate=60)
-    eventually(lambda: ledger.progress(scene.connection) > 60)  # every device is known
-    with moment(scene, process):
-        assert gate.is_at_once(scene.connection)
+    load = publish(Ledger.readings_alone(topic, 300), rate=60, first=60)
+    scene = make_scene(load)._replace(number=gate.FEW)
+    load.wait_stored(scene.database)  # every device is known
+    with moment(scene, process) as is_small:
+        assert is_small
         process.kill()
-    assert load.publishing
     scene.mqtt.heal()
     process = spawn(wait=False, **wired)
     load.finish(scene.database)
@@ -144,9 +152,10 @@ def test_killed_successor_meets_the_old_transaction(
 ) -> None:
     """The next ingest starts, and gets the same messages, while the killed one's transaction still commits."""
     process = spawn()
-    load = publish(Ledger.mixed(topic, 4000, seed=2))
+    load = publish(Ledger.mixed(topic, 4000, seed=2), first=2000)
     load.wait_moving(db)
     with gates.closed(Place.IN_COMMIT):
+        load.go_on()
         old = gates.wait_held()
         process.kill()
         process = spawn(wait=False)

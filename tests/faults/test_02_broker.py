@@ -38,9 +38,10 @@ def test_restart_under_load(
 ) -> None:
     """Restarted while ingest holds what it has not acknowledged, with more behind it and more to come: all is stored once."""
     process = spawn()
-    load = publish(Ledger.mixed(topic, 10_000, seed=2), rate=2000)
+    load = publish(Ledger.mixed(topic, 10_000, seed=2), rate=2000, first=3000)
     load.wait_moving(db)
     with gates.closed(Place.BEFORE_COMMIT):
+        load.go_on()
         gates.wait_held()
         process.wait_holding(live, 500)
         broker.stop()
@@ -58,8 +59,8 @@ def test_killed_with_its_last_save_behind(
 ) -> None:
     """A killed broker comes back as it last saved itself and hands out again what was committed since: nothing is doubled."""
     process = spawn()
-    load = publish(Ledger.mixed(topic, 3000, seed=3), rate=None)
     with gates.closed(Place.BEFORE_COMMIT):
+        load = publish(Ledger.mixed(topic, 3000, seed=3), rate=None)
         gates.wait_held()
         load.wait_published()
         broker.save()

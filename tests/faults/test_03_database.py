@@ -11,7 +11,7 @@ from ioc.db.pool import Connection
 from ioc.live import Live
 from tests.faults.conftest import Publish, Spawn
 from tests.faults.database import DatabaseServer
-from tests.faults.gate import BACKENDS, Gates, Place, in_copy, is_at_once
+from tests.faults.gate import BACKENDS, FEW, Gates, Place, in_copy, is_at_once
 from tests.faults.proxy import Proxy
 from tests.fix_ingest import eventually
 from tests.fix_stack import Database
@@ -29,10 +29,11 @@ def test_crash_and_restart(
 ) -> None:
     """Crashed before a commit and in one, then restarted in order: ingest keeps its batch, says what is missing, and goes on."""
     process = spawn()
-    load = publish(Ledger.mixed(topic, 12_000, seed=1), rate=1500)
+    load = publish(Ledger.mixed(topic, 12_000, seed=1), rate=1500, first=3000)
     for place in Place:
         load.wait_moving(db)
         with gates.closed(place):
+            load.go_on(3000)
             gates.wait_held()
             server.crash()
         process.wait_degraded(live, "timescaledb")
@@ -52,10 +53,11 @@ def test_number_of_a_lost_transaction_is_used_again(
     # The server writes its log by itself, at once in the background; here only a commit does.
     server.admin("ALTER SYSTEM SET wal_writer_delay = '10s'", "SELECT pg_reload_conf()")
     process = spawn()
-    load = publish(Ledger.mixed(topic, 12_000, seed=4), rate=1500)
+    load = publish(Ledger.mixed(topic, 12_000, seed=4), rate=1500, first=1000)
     for _ in range(8):
         load.wait_moving(db)
         with gates.closed(Place.IN_COMMIT):
+            load.go_on(1000)
             pid = gates.wait_held()
             (lost,) = server.admin(f"SELECT backend_xid::text::bigint FROM pg_stat_activity WHERE pid = {pid}")[0]
             process.pause()
@@ -80,7 +82,9 @@ def terminate(pid: int, server: DatabaseServer) -> None:
 
 def cancel(pid: int, server: DatabaseServer) -> None:
     """The server ends the statement alone."""
-    server.admin(f"SELECT pg_cancel_backend({pid})")
+    # Between two statements there is none to end.
+    end = f"SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid = {pid} AND state = 'active'"
+    eventually(lambda: server.admin(end))
 
 
 def kill(pid: int, server: DatabaseServer) -> None:
@@ -108,9 +112,9 @@ def test_ended_in_mid_copy(
 ) -> None:
     """Ended while a COPY runs: none of its rows is kept, and all of them are copied again."""
     process = spawn(**wired)
-    load = publish(Ledger.mixed(topic, 5000, seed=2))
+    load = publish(Ledger.mixed(topic, 5000, seed=2), first=2500)
     load.wait_moving(db)
-    with in_copy(process, live, db_wire, db) as pid:
+    with in_copy(process, live, db_wire, db, load) as pid:
         end(pid, server)
     load.finish(db)
     process.wait_well(live)
@@ -130,13 +134,13 @@ def test_ended_in_the_only_statement(
 ) -> None:
     """Ended while a small batch is stored, whose one statement is its transaction: it is stored again, whole."""
     process = spawn()
-    load = publish(Ledger.readings_alone(topic, 600), rate=60)
-    with db.connect() as connection:
-        eventually(lambda: load.ledger.progress(connection) > 60)  # every device is known
-        with gates.closed(Place.BEFORE_COMMIT):
-            pid = gates.wait_held()
-            assert is_at_once(connection)
-            end(pid, server)
+    load = publish(Ledger.readings_alone(topic, 300), rate=60, first=60)
+    load.wait_stored(db)  # every device is known
+    with db.connect() as connection, gates.closed(Place.BEFORE_COMMIT):
+        load.go_on(FEW)
+        pid = gates.wait_held()
+        assert is_at_once(connection)
+        end(pid, server)
     load.finish(db)
     process.wait_well(live)
     assert process.said("lost", what="timescaledb")
@@ -155,9 +159,10 @@ def test_answer_to_the_only_statement_gets_lost(
 ) -> None:
     """A small batch is committed, and the connection ends before ingest hears of it: it is known for stored, by its mark."""
     process = spawn(**wired)
-    load = publish(Ledger.readings_alone(topic, 600), rate=60)
-    eventually(lambda: load.ledger.progress(connection) > 60)
+    load = publish(Ledger.readings_alone(topic, 300), rate=60, first=60)
+    load.wait_stored(db)
     with gates.closed(Place.BEFORE_COMMIT):
+        load.go_on(FEW)
         gates.wait_held()
         assert is_at_once(connection)
         before = load.ledger.progress(connection)

@@ -36,9 +36,10 @@ def disk(request: pytest.FixtureRequest, server: DatabaseServer, runtime: Path) 
 def test_disk_full(spawn: Spawn, publish: Publish, disk: SmallDisk, live: Live, topic: str) -> None:
     """No space for a while under load: ingest says so and holds what it has; with space again all is stored once."""
     process = spawn(IOC_DATABASE_URL=disk.db.url)
-    load = publish(Ledger.mixed(topic, 8000, seed=1))
+    load = publish(Ledger.mixed(topic, 8000, seed=1), first=2000)
     load.wait_moving(disk.db)
     with disk.full():
+        load.go_on()
         process.wait_degraded(live, "timescaledb", disk.error)
         load.wait_published()
         process.wait_holding(live, 1)
@@ -52,10 +53,11 @@ def test_read_only(
 ) -> None:
     """The server takes no writes for a while, as a standby does: the batch waits, and is not taken for a bad one."""
     process = spawn()
-    load = publish(Ledger.mixed(topic, 6000, seed=2))
+    load = publish(Ledger.mixed(topic, 6000, seed=2), first=2000)
     load.wait_moving(db)
     server.admin("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
     try:
+        load.go_on()
         process.wait_degraded(live, "timescaledb", "read-only")
     finally:
         server.admin("ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
@@ -66,10 +68,11 @@ def test_read_only(
 def test_lock_not_given_up(spawn: Spawn, publish: Publish, db: Database, live: Live, topic: str) -> None:
     """A table is locked for longer than a statement waits: the batch is tried again until it is given up."""
     process = spawn()
-    load = publish(Ledger.mixed(topic, 6000, seed=3))
+    load = publish(Ledger.mixed(topic, 6000, seed=3), first=2000)
     load.wait_moving(db)
     with db.connect() as connection, connection.transaction():
         connection.execute("LOCK TABLE reading IN ACCESS EXCLUSIVE MODE")
+        load.go_on()
         process.wait_degraded(live, "timescaledb", "lock timeout")
     load.finish(db)
     process.wait_well(live)
@@ -78,13 +81,14 @@ def test_lock_not_given_up(spawn: Spawn, publish: Publish, db: Database, live: L
 def test_deadlock(spawn: Spawn, publish: Publish, server: DatabaseServer, db: Database, live: Live, topic: str) -> None:
     """Somebody locks our tables in another order: PostgreSQL ends our transaction, and its batch is written again."""
     process = spawn()
-    load = publish(Ledger.mixed(topic, 6000, seed=4))
+    load = publish(Ledger.mixed(topic, 6000, seed=4), first=2000)
     load.wait_moving(db)
     # Whoever has waited that long looks for a deadlock and is its victim; the other, being asked to wait longer, is not.
     server.admin("ALTER SYSTEM SET deadlock_timeout = '8s'", "SELECT pg_reload_conf()")
     name = db.url.rpartition("/")[2]
     with psycopg.connect(server.admin_url, dbname=name, options="-c deadlock_timeout=10min") as other:
         other.execute("LOCK TABLE latest IN SHARE ROW EXCLUSIVE MODE")
+        load.go_on()
         waiting = f"SELECT pid {BACKENDS} AND wait_event_type = 'Lock'"
         (pid,) = eventually(lambda: other.execute(waiting).fetchone())
         held = (

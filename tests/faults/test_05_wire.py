@@ -32,7 +32,7 @@ def test_stalled_for_a_while(
         time.sleep(2)
         wire.heal()
     load.finish(db)
-    assert not process.said("lost")
+    assert not process.connections_lost
 
 
 def test_slow(spawn: Spawn, publish: Publish, wired: dict[str, str], wire: Proxy, db: Database, topic: str) -> None:
@@ -57,7 +57,7 @@ def test_broker_that_says_nothing(
     for times in (1, 2):
         load.wait_moving(db)
         mqtt_wire.forget()
-        eventually(lambda times=times: len(process.said("lost", what="mqtt", why="Keep alive timeout")) == times)
+        eventually(lambda times=times: len(process.said("lost", what="mqtt", why="Keep alive timeout")) >= times)
     load.finish(db)
     process.wait_well(live)
     assert process.alive
@@ -67,7 +67,7 @@ def test_database_that_says_nothing(
     spawn: Spawn, publish: Publish, wired: dict[str, str], db_wire: Proxy, db: Database, live: Live, topic: str
 ) -> None:
     """The wire to the database stays open and silent: the heartbeat says so, the connection is given up, all is stored once."""
-    process = spawn(IOC_INGEST_HANG_UP_S="7", **wired)
+    process = spawn(IOC_INGEST_HANG_UP_S="15", **wired)
     load = publish(Ledger.mixed(topic, 6000, seed=4))
     load.wait_moving(db)
     db_wire.forget()

@@ -64,12 +64,14 @@ def test_sigstop(
 ) -> None:
     """Stopped for longer than the broker waits, anywhere and in a transaction: it goes on, and nothing is lost or doubled."""
     process = spawn(IOC_MQTT_KEEPALIVE_S="2")
-    load = publish(Ledger.mixed(topic, 8000, seed=2), rate=1000)
+    load = publish(Ledger.mixed(topic, 8000, seed=2), rate=1000, first=2000)
     load.wait_moving(db)
     if place is None:
+        load.go_on()
         process.pause()
     else:
         with gates.closed(place):
+            load.go_on()
             gates.wait_held()
             process.pause()
     time.sleep(STILL_S)

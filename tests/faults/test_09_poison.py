@@ -109,10 +109,11 @@ def test_poison_and_a_kill(
 ) -> None:
     """Killed before and in a commit with poison in it: it comes again, and is kept once all the same."""
     process = spawn()
-    load = publish(poisoned(topic, 4000))
+    load = publish(poisoned(topic, 4000), first=1500)
     for place in Place:
         load.wait_moving(db)
         with gates.closed(place):
+            load.go_on(1000)
             gates.wait_held()
             process.kill()
         process = spawn(wait=False)

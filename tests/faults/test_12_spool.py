@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -153,6 +151,7 @@ def crashed(server: DatabaseServer, db: Database) -> Iterator[None]:
 def hanging(server: DatabaseServer, db: Database) -> Iterator[None]:
     """The database answers nothing, without an error."""
     with db.connect() as connection, connection.transaction():
+        connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         connection.execute("LOCK TABLE latest IN ACCESS EXCLUSIVE MODE")
         yield
 
@@ -176,8 +175,9 @@ def test_database_away_longer_than_broker_holds(
         wait_empty(settings)
     load.finish()
     with db.connect() as connection:
-        row = connection.execute("SELECT count(*) FROM delivery WHERE client LIKE '% spool %'").fetchone()
-        assert row == (0,), "what is spooled no more needs no memory"
+        # What is spooled no more needs no memory.
+        kept = "SELECT FROM delivery WHERE client LIKE '% spool %'"
+        eventually(lambda: connection.execute(kept).fetchone() is None)
 
 
 def test_killed_while_spooling(
@@ -289,7 +289,7 @@ def test_removal_fails(
             load.send_spooled(3)
         load.send_stored()
         assert spooled(settings)
-        assert "spool disk" in shell.heartbeat().reason
+        eventually(lambda: "spool disk" in shell.heartbeat().reason)
     with running():
         load.finish()
 
@@ -305,15 +305,12 @@ def test_spool_turned_off_is_emptied(spawn: Spawn, begin: Begin, server: Databas
     load.finish()
 
 
-def test_spool_of_another_client(spawn: Spawn, environment: dict[str, str], settings: Settings, live: Live) -> None:
+def test_spool_of_another_client(spawn: Spawn, settings: Settings, live: Live) -> None:
     """One process holds a spool; messages in a spool that nobody empties are told by the heartbeat."""
     with hold_spool(spool_root(settings), "ioc-gone", 1_000_000):
-        named = environment | {"IOC_INGEST_CLIENT_ID": "ioc-gone"}
-        refused = subprocess.run(
-            [sys.executable, "-m", "ingest"], env=named, capture_output=True, text=True, timeout=60, check=False
-        )
-        assert refused.returncode == 1
-        assert "another ingest runs as ioc-gone" in refused.stderr
+        waiting = spawn(wait=False, IOC_INGEST_CLIENT_ID="ioc-gone")
+        waiting.wait_degraded(live, "another ingest runs as ioc-gone")
+        assert waiting.stop() == 0
     (spool_root(settings) / "ioc-gone" / "0000000001-00.raw").write_bytes(b"x")
     process = spawn(wait=False)
     process.wait_degraded(live, "ioc-gone")

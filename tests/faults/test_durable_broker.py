@@ -97,7 +97,7 @@ def test_killed_under_load_while_ingest_is_away(
     """Killed with a backlog, more coming in: all that it had acknowledged is there for the next ingest."""
     process = spawn()
     assert process.stop() == 0
-    load = publish(Ledger.mixed(topic, 6000, seed=1), rate=None)
+    load = publish(Ledger.mixed(topic, 6000, seed=1), rate=1000)
     eventually(lambda: len(load.flood.acknowledged) > 2500)
     broker.kill()
     assert load.publishing
@@ -119,9 +119,10 @@ def test_killed_while_ingest_takes_its_backlog(
 ) -> None:
     """Killed when some is acknowledged and some only handed over: all comes again, or for the first time, and is stored once."""
     process = spawn()
-    load = publish(Ledger.mixed(topic, 6000, seed=2), rate=None)
+    load = publish(Ledger.mixed(topic, 6000, seed=2), rate=None, first=3000)
     load.wait_moving(db)
     with gates.closed(Place.BEFORE_COMMIT):
+        load.go_on()
         gates.wait_held()
         load.wait_published()
         process.wait_holding(live, 1000)
@@ -145,9 +146,10 @@ def test_restarted_while_ingest_holds(
 ) -> None:
     """Stopped in order and started again, with what is not acknowledged and more behind it."""
     process = spawn()
-    load = publish(Ledger.mixed(topic, 6000, seed=3), rate=1000)
+    load = publish(Ledger.mixed(topic, 6000, seed=3), rate=1000, first=2000)
     load.wait_moving(db)
     with gates.closed(Place.BEFORE_COMMIT):
+        load.go_on()
         gates.wait_held()
         process.wait_holding(live, 200)
         broker.stop()
@@ -170,10 +172,11 @@ def test_acknowledgements_get_lost(
 ) -> None:
     """What was committed is handed over once more, under other packet ids: it is told by its order, also without a time."""
     process = spawn(**wired)
-    load = publish(Ledger.mixed(topic, 3000, seed=4), rate=1000)
+    load = publish(Ledger.mixed(topic, 3000, seed=4), rate=1000, first=1500)
     load.wait_moving(db)
-    before = load.ledger.progress(connection)
     mqtt_wire.stall(down=False)
+    before = load.ledger.progress(connection)
+    load.go_on()
     eventually(lambda: load.ledger.progress(connection) > before + 500)
     if dies == "ingest":
         process.kill()

@@ -55,7 +55,7 @@ def test_stopped_database_stops_the_reading(
     """Memory stays bounded while the database stands still, the broker is kept awake, and everything is stored in the end."""
     monkeypatch.setattr(service, "_INBOX_BYTES", 60_000)
     monkeypatch.setattr(service, "_BATCH_BYTES", 30_000)
-    settings = settings.model_copy(update={"mqtt_keepalive_s": 2})
+    settings = settings.model_copy(update={"mqtt_keepalive_s": 5})
     padding = "x" * 2000
     messages = [
         (f"ioc/{topic}/telemetry", f'{{"ts":{now_ms() + n},"values":{{"pm25":1}},"x":"{padding}"}}'.encode())
@@ -72,14 +72,14 @@ def test_stopped_database_stops_the_reading(
             with connection.transaction():
                 connection.execute("LOCK TABLE reading IN ACCESS EXCLUSIVE MODE")
                 Flood(broker.host, broker.port).publish(messages)
-                until = time.monotonic() + 8  # a broker gives a silent client up after 1.5 times its keep-alive
+                until = time.monotonic() + 14  # a broker gives a silent client up after 1.5 times its keep-alive
                 while time.monotonic() < until:
                     most = max(most, running.figures()["queue"])
                     time.sleep(0.1)
             # One block read over the bound, beside what the inbox and the batches hold.
             assert 0 < most < 60_000 / 2000 + 2 * 30_000 / 2000 + 2 * 262_144 / 2000
             count = "SELECT count(*) FROM reading WHERE device = %s"
-            eventually(lambda: connection.execute(count, [topic]).fetchone() == (3000,))
+            eventually(lambda: connection.execute(count, [topic]).fetchone() == (3000,), within_s=180)
             assert RECONNECTS._value.get() == reconnects
         finally:
             shell.stopping.set()

@@ -282,8 +282,16 @@ def test_who_may_not_send_any_more_does_not(
     assert commands_of(connection, topic)[0].state == "sent"
 
 
-def test_command_is_sent_by_one_of_two(lamp: Lamp, connection: Connection, spawn: Spawn, live: Live) -> None:
+def test_command_is_sent_by_one_of_two(
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    lamp: Lamp,
+    connection: Connection,
+    spawn: Spawn,
+    live: Live,
+) -> None:
     """Two ingest processes: each command is said once."""
+    monkeypatch.setitem(environment, "IOC_INGEST_CLIENT_ID", "ioc-another")
     wait_beating(live, spawn())
     lamp.reply = lamp.accept
     orders = []

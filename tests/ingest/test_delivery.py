@@ -7,9 +7,15 @@ from datetime import UTC, datetime
 import pytest
 
 from ingest.batch import ID_SLICE, Batch
+from ingest.claim import Claim
 from ingest.delivery import settle_deliveries
+from ingest.dialects.native import Native
 from ingest.message import Block, Raw
-from ioc.db.pool import Connection
+from ingest.registry import Registry
+from ingest.store import Attempt, write
+from ioc.db.pool import Connection, edition
+from ioc.db.readings import SENT_AGAIN
+from tests.decoding import Ear
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -32,6 +38,12 @@ def store(connection: Connection, *blocks: Block) -> list[int]:
     with connection.transaction():
         settle_deliveries(connection, batch, in_order=False)
     return [batch.messages[origin][2] for origin in sorted(batch.undated)]
+
+
+def commit(connection: Connection, batch: Batch) -> int:
+    """Store a batch as ingest does; returns how many readings were new."""
+    on, attempt = edition(connection), Attempt(Claim("test"))
+    return write(connection, on, batch, Registry(), [], attempt=attempt, all_new=False).stored
 
 
 def test_new_session_voids_what_was_noted(connection: Connection, topic: str) -> None:
@@ -80,3 +92,22 @@ def test_packet_ids_come_round(connection: Connection, topic: str, begins: int) 
         if step == 30_000:
             assert store(connection, make_block(topic, on(begins, again=True))) == []
     assert store(connection, make_block(topic, on(begins, again=True))) == [begins]
+
+
+@pytest.mark.parametrize("stamp", [0, 1_500_000])
+def test_wrong_clock_is_delivered_again_after_long(connection: Connection, topic: str, stamp: int) -> None:
+    """What was committed and not acknowledged is told from its redelivery however long ingest was away."""
+    ear, away_s = Ear(Native()), 50 * SENT_AGAIN.total_seconds()
+    said = f"ioc/{topic}/telemetry", {"ts": stamp, "values": {"pm25": 21.0}}
+    assert commit(connection, ear.hear(*said)) == 1
+    assert commit(connection, ear.hear(*said, redelivered=True, after_s=away_s)) == 0
+    assert commit(connection, ear.hear(*said, after_s=away_s)) == 1  # another message, by a clock that stands still
+    assert commit(connection, ear.hear(*said, redelivered=True, after_s=away_s)) == 0
+
+
+def test_steady_value_of_a_clock_that_stands_still(connection: Connection, topic: str) -> None:
+    """Half an hour of messages, one a minute, each of them also sent again by the device itself: thirty readings."""
+    ear, said = Ear(Native()), {"ts": 0, "values": {"pm25": 21.0}}
+    pauses_s = [60.0, 2.0] * 30
+    stored = [commit(connection, ear.hear(f"ioc/{topic}/telemetry", said, after_s=pause_s)) for pause_s in pauses_s]
+    assert stored == [1, 0] * 30

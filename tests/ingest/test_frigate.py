@@ -171,6 +171,42 @@ def test_object_is_one_event() -> None:
     assert told[0].discovered[CAMERA].kind == "camera"
 
 
+def seen(start: float, now: float, end: float | None = None) -> dict[str, Any]:
+    return {"after": {"camera": "cam", "id": "a", "start_time": start, "frame_time": now, "end_time": end}}
+
+
+def test_object_that_came_before_what_is_believed_is_one_event() -> None:
+    """A car that has been parked for forty days came when it came: the recorder's clock is right."""
+    start = RECEIVED.timestamp() - 40 * 86_400
+    frigate = Ear(Frigate(), pace_s=60)
+    told = [frigate.hear("frigate/events", seen(start, RECEIVED.timestamp() + 60 * n)) for n in range(3)]
+    assert {one.time for batch in told for one in batch.events} == {RECEIVED - timedelta(days=40)}
+
+
+def test_object_by_a_clock_that_is_wrong_is_one_event() -> None:
+    """It happened when it was told of first; the next one that has its id, after its end, is another."""
+    ahead = RECEIVED.timestamp() + 3600
+    frigate = Ear(Frigate(), pace_s=60)
+    said = [seen(ahead, ahead + 60 * n, ahead + 60 if n == 3 else None) for n in range(5)]
+    for topic in ("frigate/events", "frigate/reviews"):
+        began = frigate.received + timedelta(seconds=60)
+        told = [frigate.hear(topic, one) for one in said]
+        times = [one.time for batch in told for one in batch.events]
+        assert times == [began] * 4 + [began + timedelta(seconds=240)]
+
+
+def test_replayed_statistics_say_nothing_of_now() -> None:
+    """What was refused in part stays in quarantine; the camera that is lost stays lost."""
+    frigate = Ear(Frigate(), pace_s=60)
+    first = frigate.hear("frigate/stats", stats(cam=5, bad="x"))
+    frigate.hear("frigate/available", "offline")
+    again = frigate.replay(first)
+    assert (states(again), again.context) == ([], {})
+    assert [one.reason for one in again.again[0]] == ["time"]
+    # Had the replay been believed, Frigate would run again, and this word say so.
+    assert states(frigate.hear("frigate/cam/enabled/state", "ON")) == [("frigate.cam", "offline")]
+
+
 def test_object_of_long_ago_says_that_its_camera_lives_now() -> None:
     """A car that has stood for hours was seen just now; the clock is judged by that, not by when it came."""
     said = sample("frigate/event_update.json")

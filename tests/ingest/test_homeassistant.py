@@ -95,6 +95,18 @@ def test_state_said_again_is_no_event(ear: Ear) -> None:
     assert [[one.data["state"] for one in some] for some in seen] == [["on"], [], ["off"], [], ["on"]]
 
 
+def test_replayed_message_gives_what_it_gave(ear: Ear) -> None:
+    """Of a flag and a value on one topic neither is stored anew; how it stood then is not taken for how it stands."""
+    announce(ear, sample("homeassistant/station.json"), "device/aq7")
+    first = ear.hear("aq7/state", {"pm25": 1, "lid": True, "air": {"humidity": 1000}})
+    assert reasons(first) == ["range"]
+    ear.hear("aq7/state", {"pm25": 1, "lid": False})
+    again = ear.replay(first)
+    assert [(one.time, one.value) for one in again.readings] == [(one.time, one.value) for one in first.readings]
+    assert not again.events
+    assert not ear.hear("aq7/state", {"pm25": 1, "lid": False}).events
+
+
 def test_changes_read_in_one_block_are_each_kept(ear: Ear) -> None:
     """Messages without a time that are read together are told apart."""
     announce(ear, PLAIN | {"dev_cla": "door"}, "binary_sensor/door")
@@ -164,12 +176,25 @@ def test_unknown_measure_is_kept_for_a_technician(ear: Ear) -> None:
 def test_two_entities_of_one_measure(ear: Ear) -> None:
     """The first has the measure and keeps it; the other's values are not mixed into its series."""
     announce(ear, {**PLAIN, "name": "Air temperature", "dev_cla": "temperature"}, "sensor/a")
-    announce(ear, {**PLAIN, "stat_t": "t/y", "uniq_id": "y", "name": "Water", "dev_cla": "temperature"}, "sensor/b")
+    announce(ear, {**PLAIN, "stat_t": "t/y", "uniq_id": "y", "name": "North", "dev_cla": "temperature"}, "sensor/b")
     assert readings(ear.hear("t/x", b"20")) == {("ha.d", "temperature"): 20}
     batch = ear.hear("t/y", b"25")
     assert not batch.readings
     assert reasons(batch) == ["measure"]
     assert "reports temperature already" in batch.rejected[0].detail
+
+
+def test_whole_name_goes_before_a_class(ear: Ear) -> None:
+    """Whichever is announced first, in one configuration or in two."""
+    shade = {"p": "sensor", "name": "Shade", "val_tpl": "{{ value_json.s }}", "dev_cla": "temperature"}
+    air = {"p": "sensor", "name": "Temperature", "val_tpl": "{{ value_json.t }}", "dev_cla": "temperature"}
+    announce(ear, {"stat_t": "t/x", "dev": {"ids": ["d"]}, "cmps": {"a": shade, "b": air}}, "device/d")
+    announce(ear, {"stat_t": "t/y", "dev": {"ids": ["e"]}, **shade}, "sensor/a")
+    announce(ear, {"stat_t": "t/y", "dev": {"ids": ["e"]}, **air}, "sensor/b")
+    for topic, device in (("t/x", "ha.d"), ("t/y", "ha.e")):
+        batch = ear.hear(topic, {"s": 12.1, "t": 31.0})
+        assert readings(batch) == {(device, "temperature"): 31.0}
+        assert reasons(batch) == ["measure"]
 
 
 @pytest.mark.parametrize(
@@ -190,6 +215,9 @@ def test_two_entities_of_one_measure(ear: Ear) -> None:
         ({"name": "Device battery"}, "batteryLevel"),
         ({"name": "Nhiệt độ", "uniq_id": "device_7_temperature"}, "temperature"),
         ({"name": "Occupancy"}, "occupancy"),
+        ({"name": "Outside", "uniq_id": "water_gauge_7_t", "dev_cla": "temperature"}, "temperature"),
+        ({"name": "Rain water level"}, "waterLevel"),
+        ({"name": "Water pump power", "dev_cla": "power"}, "powerConsumption"),
     ],
 )
 def test_measure_of_a_sensor(ear: Ear, config: dict[str, Any], measure: str) -> None:
@@ -211,6 +239,14 @@ def test_measure_of_a_sensor(ear: Ear, config: dict[str, Any], measure: str) -> 
         {"name": "Internal temperature", "dev_cla": "temperature"},
         {"name": "Device temperature"},
         {"name": "T1", "uniq_id": "gate_cpu_temperature"},
+        {"name": "Dew point", "dev_cla": "temperature"},
+        {"name": "Dew point temperature", "uniq_id": "q_temperature"},
+        {"name": "Water temperature", "dev_cla": "temperature"},
+        {"name": "Water tank temperature"},
+        {"name": "Target temperature", "dev_cla": "temperature"},
+        {"name": "Soil humidity", "dev_cla": "humidity"},
+        {"name": "Nhiệt độ nước", "dev_cla": "temperature"},
+        {"name": "T2", "object_id": "dew_point", "dev_cla": "temperature"},
         {"name": "Signal intensity"},
         {"name": "Cloud occupancy", "unit_of_meas": "%"},
     ],
@@ -428,6 +464,13 @@ def test_order_of_brightness_and_on(ear: Ear, told: dict[str, Any], expected: li
         ({"cmd_t": "cmnd/other/POWER"}, "belongs to a dialect of its own"),
         ({"cmd_t": "zigbee2mqtt/other/set"}, "belongs to a dialect of its own"),
         ({"cmd_t": "homeassistant/light/x/config"}, "belongs to a dialect of its own"),
+        ({"cmd_t": "application/a/device/0102030405060708/command/down"}, "of dialect chirpstack"),
+        ({"cmd_t": "/key/lamp-1/cmd"}, "of dialect fiware"),
+        ({"cmd_t": "frigate/cam1/enabled/set"}, "of dialect frigate"),
+        ({"cmd_t": "frigate/restart"}, "of dialect frigate"),
+        ({"cmd_t": "v1/devices/me/rpc/request/1"}, "of dialect thingsboard"),
+        ({"cmd_t": "homeassistant/status"}, "of dialect homeassistant"),
+        ({"cmd_t": "l/set", "bri_cmd_t": "frigate/cam1/ptz"}, "of dialect frigate"),
         ({"cmd_t": "other/state"}, "is a topic of ha.other already"),
         ({"cmd_t": "other/set"}, "is a topic of ha.other already"),
         ({"cmd_t": "l/set", "schema": "template", "cmd_on_tpl": "on"}, "template"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -20,10 +21,12 @@ from ingest.inbox import Inbox
 from ingest.link import Link
 from ingest.message import Outgoing
 from ingest.outbox import LATE, UNHEARD, WITHDRAWN
+from ingest.session import Held
 from ioc.service import Service
 from ioc.settings import Settings
-from tests.fix_ingest import eventually
-from tests.fix_stack import BrokerServer
+from ioc.stack import broker as private_broker
+from tests.fix_ingest import Device, eventually
+from tests.fix_stack import BrokerServer, own_port
 
 
 class Outcomes:
@@ -118,6 +121,66 @@ def test_heartbeat_is_not_well_before_the_first_subscription(settings: Settings,
     assert service.heartbeat().state == "ok"
 
 
+@contextmanager
+def running(link: Link) -> Iterator[None]:
+    """It runs inside, and has told the broker what is wanted."""
+    thread = threading.Thread(target=link.run)
+    thread.start()
+    assert link.subscribed.wait(60)
+    yield
+    link.stop()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_what_is_not_granted_is_said_while_it_is_so(
+    settings: Settings, broker: BrokerServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that grants less than was asked costs messages: it is said, until one grants all."""
+    service = Service("granted", settings)
+    wanted = filters((Subscription("t/+"),), "", first=True)
+    link = Link(service, "test-granted", Inbox(most_bytes=1 << 20, most_messages=100), wanted)
+    broker.stop()
+    with monkeypatch.context() as patch:
+        patch.setattr(private_broker, "CONFIGURATION", f"{private_broker.CONFIGURATION}max_qos 0\n")
+        broker.start()
+    with running(link):
+        assert "mqtt subscription: the broker refuses t/+: QoS 1" in service.heartbeat().reason
+        broker.stop()
+        broker.start()
+        eventually(lambda: service.heartbeat().state == "ok")
+
+
+def test_session_keeps_what_it_held_until_it_is_known_whether_that_is_wanted(
+    settings: Settings, device: Device, topic: str
+) -> None:
+    """What came while nobody knew is here; what is not wanted comes no more, also where another process had asked for it."""
+    service, client = Service("held", settings), f"held-{topic}"
+    inbox = Inbox(most_bytes=1 << 20, most_messages=100)
+    wanted = filters((Subscription(f"{topic}/+"),), "g", first=True)
+    came: list[bytes] = []
+
+    def receive() -> list[bytes]:
+        block = inbox.take(0.1)
+        came.extend(message[1] for message in (block.messages if block else ()))
+        return came
+
+    before = Link(service, client, inbox, wanted)
+    before.listen({}, [f"mapped/{topic}/+"])
+    with running(before):
+        pass
+    now = Link(service, client, inbox, filters((Subscription(f"{topic}/+"),), "", first=True))
+    with running(now):
+        device.send(f"mapped/{topic}/x", b"1")
+        device.send(f"{topic}/x", b"2")
+        eventually(lambda: receive() == [b"1", b"2"])
+        now.listen({})
+        eventually(lambda: Held(settings.home, client).recall() == {f"{topic}/+"})
+        device.send(f"mapped/{topic}/x", b"3")
+        device.send(f"{topic}/x", b"4")
+        eventually(lambda: receive() == [b"1", b"2", b"4"])
+
+
 def test_publish_is_told_of_in_order(link: Link, listener: Listener, topic: str) -> None:
     """More than may be under way at once: all arrive in order, each told of once, with when it was handed over."""
     done, began = Outcomes(), datetime.now(UTC)
@@ -176,15 +239,21 @@ def test_publish_is_not_kept_longer_than_its_time(link: Link, listener: Listener
     """A receiver that comes back too late does not get it; what has no end it gets."""
     listener.close()
     done = Outcomes()
-    link.publish(Outgoing(topic, b"short"), within_s=1.0, done=done)
+    link.publish(Outgoing(topic, b"short"), within_s=4.0, done=done)
     link.publish(Outgoing(topic, b"long"), within_s=60.0, done=done)
     link.publish(Outgoing(topic, b"endless"), done=done)
     eventually(lambda: len(done.told) == 3)
     assert done.outcomes == [None, None, None]
-    time.sleep(timedelta(seconds=2.5).total_seconds())
+    time.sleep(5.5)
     listener.open()
     eventually(lambda: b"endless" in listener.heard)
     assert listener.heard == [b"long", b"endless"]
+
+
+def ended_at_once(link: Link) -> None:
+    """A link's `run` that leaves nothing open."""
+    link._woken.close()
+    link._wake.close()
 
 
 def test_session_is_not_ended_when_it_was_not_fetched(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +263,8 @@ def test_session_is_not_ended_when_it_was_not_fetched(settings: Settings, monkey
     said: list[object] = []
     monkeypatch.setattr(threading, "excepthook", said.append)
 
-    def fail(_link: Link) -> None:
+    def fail(link: Link) -> None:
+        ended_at_once(link)
         raise ZeroDivisionError("a fault")
 
     with Service("left", settings) as service:
@@ -205,3 +275,15 @@ def test_session_is_not_ended_when_it_was_not_fetched(settings: Settings, monkey
             patch.setattr(Link, "run", fail)
             assert not rest._fetch("test-left")
         assert (ended, links, len(said)) == ([], [], 1)
+
+
+def test_broker_that_goes_away_before_a_session_is_ended(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is ended another time; ingest goes on."""
+    nowhere = settings.model_copy(update={"mqtt_url": f"mqtt://127.0.0.1:{own_port()}"})
+    with Service("away", nowhere) as service:
+        links: list[Link] = []
+        door = Inbox(most_bytes=1 << 20, most_messages=100)
+        rest = leftovers.Leftovers(service, door, filters((), "", first=True), 1, links)
+        monkeypatch.setattr(Link, "run", ended_at_once)
+        assert not rest._fetch("test-away")
+        assert not links

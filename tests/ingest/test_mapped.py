@@ -366,6 +366,20 @@ def test_replayed_message_refused_again_is_no_new_entry() -> None:
     assert (batch.replays, batch.again, batch.fed) == ({}, {}, [1])
 
 
+def test_replayed_message_says_nothing_of_now() -> None:
+    """A last will of then ends nothing, and an event that goes on does so."""
+    desk, motion = Desk(), "cam/onvif-ej/VideoSource/MotionAlarm/&1"
+    batch = desk.decode(("ioc/x/state", {"state": "offline"}), replayed_at=RECEIVED)
+    assert (batch.states, [one.reason for one in batch.again[0]]) == ([], ["time"])
+    began = desk.decode((motion, {"Data": {"State": True}}))
+    for holds in (True, False):
+        batch = desk.decode((motion, {"Data": {"State": holds}}), replayed_at=RECEIVED - timedelta(hours=1))
+        assert (len(batch.events), batch.context) == (holds, {})
+    ended = desk.decode((motion, {"Data": {"State": False}}))
+    assert [one.time for one in ended.events] == [one.time for one in began.events]
+    assert ended.context == {motion: None}
+
+
 def test_mapped_device_takes_no_commands() -> None:
     """A mapping says how to read alone."""
     device = Device(

@@ -149,7 +149,8 @@ def test_poison_goes_to_quarantine(topic: str | bytes, payload: bytes, reason: s
     (rejected,) = batch.rejected
     assert rejected.detail
     assert rejected.size == len(payload)
-    assert rejected.payload == payload[: 16 if payload.startswith(b"\xff\xd8") else 65_536]
+    most = 16 if payload.startswith(b"\xff\xd8") else 65_536 if len(payload) > 200_000 else len(payload)
+    assert rejected.payload == payload[:most]
     assert "\0" not in rejected.topic + rejected.detail
     (rejected.topic + rejected.detail).encode()
 

@@ -33,14 +33,25 @@ def test_printable_anything(text: str) -> None:
 @pytest.mark.parametrize("beginning", [b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n"])
 def test_kept_of_a_picture_nothing_can_be_seen(beginning: bytes) -> None:
     """A camera whose pictures are refused does not fill quarantine with people as they are."""
-    assert kept(beginning + bytes(range(256)) * 400) == (beginning + bytes(range(256)))[:16]
+    assert kept(beginning + bytes(range(256)) * 400, "x") == (beginning + bytes(range(256)))[:16]
+
+
+@pytest.mark.parametrize(
+    "topic", ["ioc/cam-1/frame/1763740800000", "ioc/cam-1/frame/now", "frigate/gate/person/snapshot"]
+)
+@pytest.mark.parametrize("beginning", [b"RIFF\0\0\0\0WEBP", b"GIF89a", b"BM", b"\0\0\0\x18ftypheic", b"\0\xff\xd8\xff"])
+def test_kept_of_whatever_comes_where_pictures_do_nothing_can_be_seen(topic: str, beginning: bytes) -> None:
+    """Other forms than cameras may send, and a JPEG that begins with something else."""
+    picture = beginning + bytes(range(256)) * 160
+    assert kept(picture, topic) == kept(picture, topic, too_large=True) == picture[:16]
 
 
 @given(st.binary(max_size=200))
 def test_kept_of_anything_else_is_as_it_came(payload: bytes) -> None:
-    """Up to 64 KiB."""
-    assert kept(b"{" + payload) == b"{" + payload
-    assert kept(b"{" + payload + bytes(MOST_KEPT)) == (b"{" + payload + bytes(MOST_KEPT))[:MOST_KEPT]
+    """Whole, unless it is larger than any may be."""
+    for said in (b"{" + payload, b"{" + payload + bytes(MOST_KEPT)):
+        assert kept(said, "ioc/frame/telemetry") == said
+        assert kept(said, "ioc/frame/telemetry", too_large=True) == said[:MOST_KEPT]
 
 
 def test_store_rejected(db: Database, topic: str) -> None:

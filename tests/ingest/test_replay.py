@@ -13,18 +13,24 @@ from hypothesis import strategies as st
 
 from ingest.batch import Batch
 from ingest.claim import Claim
+from ingest.flags import recall_flags
 from ingest.inbox import Inbox
 from ingest.message import QUARANTINE
+from ingest.quarantine import MOST_KEPT
 from ingest.registry import Registry
 from ingest.replay import Replays, settled_rows
 from ingest.store import Attempt, write
+from ioc.db.context import all_context
+from ioc.db.devices import device
+from ioc.db.events import events_of
 from ioc.db.pool import Connection, edition
 from ioc.db.quarantine import Wanted, one, page, places
 from ioc.db.replay import MOST, Row, ask, newest, stop, waiting
 from ioc.errors import ActionError
-from ioc.mapping import Item
+from ioc.mapping import IGNORE, Item
 from ioc.model import Rejected
 from tests.fix_stack import Database
+from tests.ingest.sparkplug_messages import make_metric, make_payload, session
 from tests.ingest.test_mapped import Desk
 from tests.ioc.test_mapping import make_mapping
 
@@ -178,6 +184,59 @@ def test_replay_stores_with_the_original_time_and_settles(connection: Connection
         ask(connection, "Kỹ thuật", everything(replayed=None), None)
 
 
+@pytest.mark.parametrize("way", ["zigbee2mqtt", "homeassistant"])
+def test_replay_beside_a_flag_stores_nothing_twice(connection: Connection, topic: str, way: str) -> None:
+    """A flag's event and a value that came in one message are there once, however often that is replayed."""
+    desk = Desk()
+    if way == "zigbee2mqtt":
+        device, where = f"z2m.{topic}", f"zigbee2mqtt/{topic}"
+    else:
+        device, where = f"ha.{topic}", f"{topic}/state"
+        parts = {
+            "t": {"p": "sensor", "dev_cla": "temperature", "val_tpl": "{{value_json.temperature}}", "uniq_id": "t"},
+            "c": {"p": "binary_sensor", "dev_cla": "door", "val_tpl": "{{value_json.contact}}", "uniq_id": "c"},
+            "s": {"p": "sensor", "name": "soil_moisture", "val_tpl": "{{value_json.soil_moisture}}", "uniq_id": "s"},
+        }
+        parts["c"] |= {"pl_on": "True", "pl_off": "False"}
+        told = {"dev": {"ids": [topic]}, "o": {"name": "x"}, "stat_t": where, "cmps": parts}
+        assert not desk.decode((f"homeassistant/device/{topic}/config", told)).rejected
+    said = {"contact": False, "temperature": 21.5, "soil_moisture": 30}
+    first = desk.decode((where, said))
+    assert (len(first.readings), len(first.events)) == (1, 1)
+    commit(connection, first)
+    for _ in range(2):
+        ask(connection, "Kỹ thuật", everything(), None)
+        commit(connection, feed(connection, desk))
+    assert readings(connection, device) == [("temperature", 21.5, first.rejected[0].received)]
+    assert len(events_of(connection, device, NOON.replace(year=2020))) == 1
+
+
+def test_replayed_birth_and_data_leave_a_dead_node_dead(connection: Connection, topic: str) -> None:
+    """Neither its state nor what is remembered of its births changes."""
+    desk, node = Desk(), f"spb.td.{topic}"
+    metrics = [make_metric("Power", 1.0, 10, alias=1), make_metric("Sludge", 5.0, 10, alias=2)]
+    commit(connection, desk.decode((f"spBv1.0/td/NBIRTH/{topic}", make_payload(session(1), *metrics, seq=0))))
+    commit(connection, desk.decode((f"spBv1.0/td/NDEATH/{topic}", make_payload(session(1)))))
+    ask(connection, "Kỹ thuật", everything(), None)
+    commit(connection, feed(connection, desk))
+    found = device(connection, node)
+    assert found is not None
+    assert found.state == "offline"
+    assert not [kept for kept, _ in all_context(connection) if topic in kept]
+    assert entries(connection) == [("measure", "refused", None)]
+
+
+def test_flags_are_known_to_the_next_process(connection: Connection, topic: str) -> None:
+    """What it recalls is what was committed."""
+    said = (f"zigbee2mqtt/{topic}", {"occupancy": True})
+    for events in (1, 0):
+        desk = Desk()
+        assert all(kept == f"$flags/z2m.{topic}" for kept, _ in recall_flags(desk.intake, all_context(connection)))
+        batch = desk.decode(said)
+        assert len(batch.events) == events
+        commit(connection, batch)
+
+
 def test_replay_refused_again_stays_one_entry(connection: Connection, topic: str) -> None:
     """It says the new reason, under the device that is now known, and can be replayed again when that is mended."""
     desk = Desk()
@@ -221,12 +280,37 @@ def test_replay_twice_in_hand_is_done_once(connection: Connection, topic: str) -
     counted(connection)
 
 
+def test_replay_of_a_large_message(connection: Connection, topic: str) -> None:
+    """What may be sent is kept whole: of 900 readings none is lost, wherever in the message it stands."""
+    desk = Desk()
+    said = [{"n": n, "t": n / 100, "note": "x" * 80} for n in range(900)]
+    first = desk.decode((f"garden/{topic}/air", said))
+    assert first.rejected[0].size > MOST_KEPT
+    commit(connection, first)
+    items = (Item("[*].t", "temperature"), Item("[*].note", IGNORE), Item("[*].n", IGNORE))
+    desk.map(make_mapping(device=f"{topic}-{{[*].n}}", items=items))
+    assert ask(connection, "Kỹ thuật", everything(), None).waiting == 1
+    commit(connection, feed(connection, desk))
+    assert entries(connection) == [("topic", "replayed", None)]
+    query = "SELECT count(*), max(value) FROM reading WHERE starts_with(device, %s)"
+    assert connection.execute(query, [f"map.{topic}"]).fetchone() == (900, 8.99)
+
+
+def test_waiting_messages_are_fetched_by_bytes(connection: Connection, topic: str) -> None:
+    """Large ones a few at a time, and each of them however large it is."""
+    desk = Desk()
+    commit(connection, desk.decode(*[(f"garden/{topic}/{n}", b"x" * 1000) for n in range(4)]))
+    ask(connection, "Kỹ thuật", everything(), None)
+    assert [len(waiting(connection, (), 3, most)) for most in (1, 1000, 1001, 10**6)] == [1, 1, 2, 3]
+    assert waiting(connection, (), 4, 2500) == waiting(connection, (), 3, 10**6)
+
+
 def test_replay_of_what_was_not_kept_whole(connection: Connection, topic: str) -> None:
     """A payload that was cut, or a topic that is no text, cannot be decoded again, and says so."""
     desk = Desk()
     commit(
         connection,
-        desk.decode((f"garden/{topic}/air", b"x" * 70_000), (f"garden/{topic}/air", {"t": 1}), ("x" * 600, b"{}")),
+        desk.decode((f"garden/{topic}/air", b"x" * 200_001), (f"garden/{topic}/air", {"t": 1}), ("x" * 600, b"{}")),
     )
     replay = ask(connection, "Kỹ thuật", everything(), None)
     assert (replay.total, replay.cut, replay.waiting) == (3, 2, 1)
@@ -242,11 +326,11 @@ def test_replay_of_chosen_messages_and_stop(connection: Connection, topic: str) 
     commit(connection, desk.decode(*[(f"garden/{topic}/{n}", {"t": n}) for n in range(4)]))
     rows = page(connection, everything(), None)
     replay = ask(connection, "Kỹ thuật", [(row.received, row.id) for row in rows[:2]], None)
-    assert {one.id for one in waiting(connection, (), 10)} == {row.id for row in rows[:2]}
-    assert waiting(connection, [rows[0].id], 10)[0].id == rows[1].id
+    assert {one.id for one in waiting(connection, (), 10, 10**6)} == {row.id for row in rows[:2]}
+    assert waiting(connection, [rows[0].id], 10, 10**6)[0].id == rows[1].id
     stopped = stop(connection, "Kỹ thuật", replay.id)
     assert (stopped.stopped, stopped.waiting) == (2, 0)
-    assert waiting(connection, (), 10) == []
+    assert waiting(connection, (), 10, 10**6) == []
     with pytest.raises(ActionError, match="not running"):
         stop(connection, "Kỹ thuật", replay.id)
     said = connection.execute("SELECT what FROM audit ORDER BY seq DESC LIMIT 2").fetchall()

@@ -353,7 +353,7 @@ class Listener:
             if topic.startswith("ioc/") and topics.parse(topic).channel == channel
         ]
 
-    def wait(self, until: Callable[[], bool], seconds: float = 40) -> None:
+    def wait(self, until: Callable[[], bool], seconds: float = 120) -> None:
         """Wait until something has been heard."""
         deadline = time.monotonic() + seconds
         while not until():
@@ -412,7 +412,7 @@ def test_simulator_speaks_as_devices_do(broker: BrokerServer, listener: Listener
                     number_of(MEASURES_OF[announced[device]["kind"]][key], value)
         assert not [topic for topic, _, _ in listener.heard if "/frame/" in topic]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
         left = {site.id for site in (*SMALL.cabinets, *SMALL.sensors, *SMALL.bins)}
         listener.wait(lambda: {d for d, said in listener.on("state") if said["state"] == "maintenance"} == left)
         assert not [said for _, said in listener.on("state") if said.get("reason") == "lwt"]

@@ -75,6 +75,42 @@ def test_birth_data_and_death_of_a_session(host: Ear) -> None:
     assert batch.unstamped == {0, 1}
 
 
+def test_replay_leaves_the_session_as_it_is(host: Ear) -> None:
+    """Of a birth and of data of then those values are stored that have their names; aliases and states are those of now."""
+
+    def birth(session_number: int, *metrics: bytes) -> bytes:
+        return make_payload(session(session_number), *metrics, seq=0, stamp=NOW_MS + session_number)
+
+    old_birth = host.hear(
+        NBIRTH, birth(1, make_metric("Power", 1.0, 10, alias=1), make_metric("Sludge", 5.0, 10, alias=2))
+    )
+    old_data = host.hear(
+        NDATA, data(1, make_metric(None, 2.0, alias=1), make_metric("Temperature", 3.0), make_metric("Mud", 1.0))
+    )
+    assert reasons(old_birth) == reasons(old_data) == ["measure"]
+    host.hear(NBIRTH, birth(2, make_metric("Voltage", 230.0, 10, alias=1), make_metric("Power", 9.0, 10, alias=2)))
+    again = host.replay(old_birth)
+    assert [(one.measure, one.value, one.time) for one in again.readings] == [
+        (one.measure, one.value, one.time) for one in old_birth.readings
+    ]
+    assert (states(again), again.context, again.outgoing) == ([], {}, [])
+    again = host.replay(old_data)
+    assert values(again) == [(NODE, "temperature", 3.0)]
+    assert [one.detail for one in again.again[0]] == [
+        "alias 1: no birth of this session has named it; 'Mud': not in the catalogue, under no name"
+    ]
+    batch = host.hear(NDATA, data(1, make_metric(None, 231.0, alias=1)))
+    assert (values(batch), batch.rejected, batch.events) == ([(NODE, "voltage", 231.0)], [], [])
+
+
+def test_replayed_death_kills_nobody(host: Ear) -> None:
+    """It was true when it came."""
+    births(host)
+    dead = host.hear(DDEATH, b"\x00")
+    again = host.replay(dead)
+    assert (states(again), [one.reason for one in again.again[0]]) == ([], ["time"])
+
+
 def test_values_and_their_units(host: Ear) -> None:
     """A unit that the birth states holds for its data; a null is no value; what is transient is not to be kept."""
     host.hear(

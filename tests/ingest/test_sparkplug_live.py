@@ -69,6 +69,7 @@ def test_life_of_an_edge_node(
     node.do("lose")
     node.do("power 44")
     node.wait_for("rebirth")
+    node.wait_for("born")  # before, it might number its messages in another order than it sends them
     eventually(lambda: gaps(connection, gateway))
     assert [data["missing"] for data in gaps(connection, gateway)] == [1]
     node.do("power 45")

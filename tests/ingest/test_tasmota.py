@@ -118,6 +118,51 @@ def test_second_sensor_of_a_measure(ear: Ear) -> None:
     assert "DS18B20-2 Temperature" in batch.rejected[0].detail
 
 
+def test_series_keeps_its_sensor(ear: Ear) -> None:
+    """While it says nothing, is left out, or is lost so that names are given anew; also in the next process."""
+    one, other = {"Id": "0A", "Temperature": 30.0}, {"Id": "0B", "Temperature": 22.2}
+    first = ear.hear("tele/x/SENSOR", {"DS18B20-1": one, "DS18B20-2": other, "AM2301": {"Humidity": None}})
+    context = {topic: payload for topic, payload in first.context.items() if payload is not None}
+    later = Ear(Tasmota(), pace_s=60)
+    later.recall(context)
+    for again in (ear, later):
+        for said in (
+            {"DS18B20-1": None, "DS18B20-2": other},
+            {"DS18B20-1": {"Id": "0A", "Temperature": None}, "DS18B20-2": other},
+            {"DS18B20": other},
+        ):
+            batch = again.hear("tele/x/SENSOR", said)
+            assert not batch.readings
+            assert reasons(batch) == ["measure"]
+            assert not batch.context
+        assert readings(again.hear("tele/x/SENSOR", {"DS18B20": one})) == {("tasmota.x", "temperature"): 30.0}
+
+
+def test_sensor_that_never_said_anything(ear: Ear) -> None:
+    """One that is set up and not connected keeps no measure from the others."""
+    said = {"AM2301": {"Temperature": None}, "DS18B20": {"Id": "0A", "Temperature": 30.0}}
+    assert readings(ear.hear("tele/x/SENSOR", said)) == {("tasmota.x", "temperature"): 30.0}
+
+
+def test_replaced_sensor_has_the_series(ear: Ear) -> None:
+    """One that is new where the old one is gone takes it over, and the old one does not come back by a replay."""
+    old = ear.hear("tele/x/SENSOR", {"AM2301": {"Temperature": 30.0, "Lumen": 5}})
+    new = ear.hear("tele/x/SENSOR", {"SHT3X-0x44": {"Temperature": 31.0}})
+    assert readings(new) == {("tasmota.x", "temperature"): 31.0}
+    assert not ear.replay(old).readings
+    assert readings(ear.hear("tele/x/SENSOR", {"AM2301": {"Temperature": 9}, "SHT3X-0x44": {"Temperature": 32.0}})) == {
+        ("tasmota.x", "temperature"): 32.0
+    }
+
+
+def test_sensors_of_a_flood_of_names_are_bounded(ear: Ear) -> None:
+    """What a device makes up is not remembered without end."""
+    ear.hear("tele/x/SENSOR", {"T": {"Temperature": 20}})
+    batch = ear.hear("tele/x/SENSOR", {"T": {"Temperature": 21}} | {f"S{n}": {"Temperature": n} for n in range(400)})
+    assert readings(batch) == {("tasmota.x", "temperature"): 21}
+    assert sum(map(len, filter(None, batch.context.values()))) < 2000
+
+
 def test_status_of_a_lamp(ear: Ear) -> None:
     """Relay and dimmer are stored; a device with a dimmer is a lamp; the firmware's own figures are left out."""
     batch = ear.hear("tele/hem-5/STATE", sample("tasmota/state.json"))
@@ -215,6 +260,18 @@ def test_switches_are_inputs(ear: Ear) -> None:
         [("input", "Switch1", {"state": "on"})],
         [],
     ]
+
+
+def test_replayed_switch_says_nothing_of_now(ear: Ear) -> None:
+    """Neither of its input nor of its relay, whose second telling is told by the first."""
+    first = ear.hear("stat/x/RESULT", {"Switch1": "ON", "POWER": "ON", "Dimmer": 300})
+    ear.hear("tele/x/SENSOR", {"Switch1": "OFF"}, after_s=60)
+    ear.hear("stat/x/RESULT", {"POWER": "OFF"}, after_s=60)
+    again = ear.replay(first)
+    assert [one.time for one in again.readings] == [one.time for one in first.readings]
+    assert not again.events
+    assert not ear.hear("tele/x/SENSOR", {"Switch1": "OFF"}, after_s=0).events
+    assert not ear.hear("stat/x/POWER", "OFF", after_s=0).readings
 
 
 def test_last_will(ear: Ear) -> None:

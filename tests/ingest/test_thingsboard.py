@@ -28,6 +28,18 @@ def gateway() -> Ear:
     return Ear(ThingsBoard())
 
 
+def test_what_is_no_number_is_not_taken_for_one(gateway: Ear) -> None:
+    """A truth is neither a watt nor a full battery, and an underscore parts no digits."""
+    item = {"ts": NOW_MS, "values": {"power": True, "battery": False, "temperature": "1_0", "powerState": True}}
+    batch = gateway.hear(TELEMETRY, {"air-7": item})
+    assert values(batch) == [(AIR, "powerState", 1.0)]
+    assert batch.rejected[0].detail.split("; ") == [
+        "powerConsumption: got True, expected a number",
+        "batteryLevel: got False, expected a number",
+        "temperature: got '1_0', expected a number in °C",
+    ]
+
+
 def test_telemetry_of_several_devices(gateway: Ear) -> None:
     """Each item is stored at its own time; what only tells of updates is left out, what is unknown can be mapped."""
     batch = gateway.hear(TELEMETRY, sample("thingsboard/telemetry.json"))

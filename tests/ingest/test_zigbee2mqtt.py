@@ -195,6 +195,43 @@ def test_flags_are_events_and_no_measures(ear: Ear) -> None:
     assert not any(batch.readings or batch.rejected for batch in batches)
 
 
+def test_flag_said_again_after_a_restart_is_no_event(ear: Ear) -> None:
+    """The next process knows how it stands; what has changed since is an event."""
+    kept: dict[str, bytes | None] = {}
+    for on in (False, True):
+        kept |= ear.hear("zigbee2mqtt/x", {"occupancy": on, "tamper": False}).context
+    after = Ear(Zigbee2Mqtt())
+    after.recall({topic: payload for topic, payload in kept.items() if payload is not None})
+    batches = [after.hear("zigbee2mqtt/x", {"occupancy": True, "tamper": tamper}) for tamper in (False, True)]
+    assert [[one.source for one in batch.events] for batch in batches] == [[], ["tamper"]]
+    assert not after.hear("zigbee2mqtt/x", {"occupancy": True, "tamper": True}).context
+
+
+def test_replayed_message_gives_what_it_gave(ear: Ear) -> None:
+    """Flags, and values said at a `last_seen` that is over, are neither stored anew nor taken for what is said now."""
+    said = {"contact": False, "temperature": 21.5, "soil_moisture": 30}
+    first = ear.hear("zigbee2mqtt/x", said)
+    assert first.events[0].time == first.readings[0].time == first.rejected[0].received
+    again = ear.replay(first)
+    assert [(one.time, one.value) for one in again.readings] == [(first.readings[0].time, 21.5)]
+    assert (again.events, again.context) == ([], {})
+    seen = {"last_seen": "2026-07-01T12:00:59.120Z"}
+    first = ear.hear("zigbee2mqtt/y", said | seen)
+    ear.hear("zigbee2mqtt/y", {"contact": True, "temperature": 22, "last_seen": "2026-07-01T12:01:59.120Z"})
+    assert [one.time for one in ear.replay(first).readings] == [first.readings[0].time]
+    now = ear.hear("zigbee2mqtt/y", {"contact": True, "temperature": 22, "last_seen": "2026-07-01T12:01:59.120Z"})
+    assert (now.readings, now.events) == ([], [])
+
+
+def test_replay_does_not_turn_back_what_the_bridge_told(ear: Ear) -> None:
+    """An old list of devices, refused in part, stays in quarantine."""
+    listed = [{"friendly_name": "x", "type": "Router"}]
+    first = ear.hear("zigbee2mqtt/bridge/devices", [*listed, {"friendly_name": "", "type": "Router"}])
+    again = ear.replay(first)
+    assert [one.reason for one in again.again[0]] == ["time"]
+    assert (again.discovered, again.context) == ({}, {})
+
+
 def test_action_is_an_event_each_time(ear: Ear) -> None:
     """A button that is pressed twice has been pressed twice; that it is released says nothing."""
     batches = [ear.hear("zigbee2mqtt/x", {"action": action}) for action in ("single", "", "single", None)]

@@ -33,7 +33,8 @@ def lamp_metrics() -> list[Metric]:
 
 def tell(what: str, content: Any = None) -> None:
     """Say what happened."""
-    print(json.dumps([what, content]), flush=True)
+    # Line and end at once: threads tell.
+    print(f"{json.dumps([what, content])}\n", end="", flush=True)
 
 
 class Alone(Client):
@@ -47,6 +48,8 @@ class Alone(Client):
             object.__setattr__(payload, "metrics", metrics)
             include_dtypes = False
         super().publish(message, include_dtypes=include_dtypes)
+        if "DBIRTH" in message.topic.message_type:
+            tell("born")
 
 
 def main() -> None:

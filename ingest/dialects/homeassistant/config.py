@@ -65,6 +65,12 @@ _OF_DEVICE: Final = frozenset(
 )
 #: The measures that are meant when it is of the device itself.
 _OWN: Final = frozenset({"batteryLevel", "rssi"})
+#: Measures of the air, and words that say that one is of something else, reckoned from others, or what is wished for.
+_OF_AIR: Final = frozenset({"relativeHumidity", "temperature"})
+_NOT_OF_AIR: Final = frozenset(
+    {"apparent", "chill", "desired", "dew", "feels", "heat", "pool", "set", "setpoint", "soil", "surface", "target"}
+    | {"water", "nước", "sương", "đất", "đặt"}
+)
 #: Measures of traffic whose names are words for anything.
 _BY_WHOLE_NAME: Final = frozenset({"intensity", "occupancy"})
 
@@ -112,6 +118,7 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True):
         label: what it is called.
         measure: key of the measure a sensor stands for, "" when the catalogue has none.
         called: the name that the catalogue knows the measure by; it decides the unit where none is stated.
+        is_named: `called` is the whole of its name, not its class or the end of a name.
         administrative: Home Assistant files it under diagnosis or configuration.
         states: what is said when it is on, and off.
         scale: brightness at full light.
@@ -128,6 +135,7 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     measure: str
     called: str
+    is_named: bool
     administrative: bool
     state: Source | None
     brightness: Source | None
@@ -276,6 +284,7 @@ def _entity(key: str, component: Any, about: About, object_id: str, told: dict[s
         unit=text_of(config, "unit_of_measurement"),
         measure=known[1] if known else "",
         called=known[0] if known else named[1] or named[0],
+        is_named=known is not None and known[2],
         administrative=text_of(config, "entity_category") in ("diagnostic", "config"),
         state=_source(config, "state_topic", "" if schema == "json" else template, state=component != "sensor"),
         brightness=brightness,
@@ -288,29 +297,35 @@ def _entity(key: str, component: Any, about: About, object_id: str, told: dict[s
     )
 
 
-def _known(named: list[str], device_class: str) -> tuple[str, str] | None:
-    """The name, and the key, of the measure a sensor stands for: a whole name, else its class, else the last words of a name.
+def _known(named: list[str], device_class: str) -> tuple[str, str, bool] | None:
+    """The name, and the key, of the measure a sensor stands for, and whether it is a whole name.
+
+    That is what counts; else its class does, else the last words of a name.
 
     Args:
         named: its object id, its name, its unique id; "" where it has none.
         device_class: as Home Assistant classes it.
 
     >>> _known(["x", "Kitchen temperature", ""], ""), _known(["x", "CPU temperature", ""], "temperature")
-    (('temperature', 'temperature'), None)
+    (('temperature', 'temperature', False), None)
     """
     label = named[1] or named[0]
     of_device = not _OF_DEVICE.isdisjoint(_words(label))
-    if of_device:
+    if of_device or not _NOT_OF_AIR.isdisjoint(_words(label)):
         named = [label]
     for name in named:
         if name and (known := measure_named(name)) is not None:
-            return name, known[0].key
+            return name, known[0].key, True
     tails = [tail for name in named for tail in _tails(name)]
-    for before, name in (("", device_class), *tails):
+    for before, name in ((list[str](), device_class), *tails):
         if name and (known := measure_named(name)) is not None:
             key = known[0].key
-            if key in _OWN or not (of_device or before in _OF_DEVICE or (before and key in _BY_WHOLE_NAME)):
-                return name, key
+            if key in _OF_AIR and not _NOT_OF_AIR.isdisjoint(before or _words(f"{named[0]} {label}")):
+                continue
+            if key in _OWN or not (
+                of_device or not _OF_DEVICE.isdisjoint(before[-1:]) or (before and key in _BY_WHOLE_NAME)
+            ):
+                return name, key, False
     return None
 
 
@@ -318,15 +333,15 @@ def _words(name: str) -> list[str]:
     return [word for word in _SPACES.split(name.casefold()) if word]
 
 
-def _tails(name: str) -> Iterator[tuple[str, str]]:
-    """The last words of a name, the longest first, each with the word before it.
+def _tails(name: str) -> Iterator[tuple[list[str], str]]:
+    """The last words of a name, the longest first, each with the words before it.
 
     >>> list(_tails("aq7_carbon_monoxide"))
-    [('aq7', 'carbon_monoxide'), ('carbon', 'monoxide')]
+    [(['aq7'], 'carbon_monoxide'), (['aq7', 'carbon'], 'monoxide')]
     """
     words = _words(name)[-6:]
     for at in range(1, len(words)):
-        yield words[at - 1], "_".join(words[at:])
+        yield words[:at], "_".join(words[at:])
 
 
 def _source(config: Mapping[str, Any], option: str, template: str, *, state: bool) -> Source | None:

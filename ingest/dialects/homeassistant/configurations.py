@@ -13,6 +13,7 @@ from ingest.dialects.homeassistant.lamp import command_topics
 from ingest.dialects.homeassistant.uses import Part, Uses
 from ingest.intake import Intake
 from ioc.errors import RejectedError
+from ioc.mapping import steered
 from ioc.naming import device_id
 from ioc.values import shorten
 
@@ -142,6 +143,7 @@ class Configurations:
         topics = command_topics(entity)
         try:
             self._require_free(topics)
+            _require_unsteered(topics)
             self.uses.admit(topics, met.id, owner)
         except RejectedError as error:
             met.refusals[key] = error.detail
@@ -226,3 +228,9 @@ class Configurations:
         for topic in topics:
             if self._foreign(topic) is not None:
                 raise RejectedError("device", f"{shorten(topic)} belongs to a dialect of its own")
+
+
+def _require_unsteered(topics: Iterable[str]) -> None:
+    for topic in topics:
+        if dialect := steered(topic):
+            raise RejectedError("device", f"{shorten(topic)} steers devices of dialect {dialect}")

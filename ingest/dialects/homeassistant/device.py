@@ -57,7 +57,8 @@ class Met:
 
     def follow(self, parent: str) -> None:
         """Its entities have changed: settle who stands for which measure. `parent` is the id of what it stands behind."""
-        # Who has a measure keeps it: a series must not change its meaning because another entity is announced.
+        # Who has a measure keeps it: a series must not change its meaning because another entity is announced. One that has it by
+        # its class, or by the end of its name, yields to the one that is called so.
         entities = self.entities
         measures = {
             measure: key
@@ -67,7 +68,7 @@ class Met:
         for key, entity in entities.items():
             for measure in _measures(entity):
                 holder = measures.get(measure)
-                if holder is None or (entity.component == "light" and entities[holder].component == "switch"):
+                if holder is None or _outranks(entity, entities[holder]):
                     measures[measure] = key
         self._measures = measures
         self.presence.follow(self.entities.values())
@@ -138,6 +139,13 @@ class Met:
 def is_left_out(entity: Entity) -> bool:
     """Whether an entity is administrative and tells of nothing we keep."""
     return entity.administrative and entity.measure not in _KEPT
+
+
+def _outranks(entity: Entity, holder: Entity) -> bool:
+    """Whether an entity takes a measure from another one of its device."""
+    if entity.component == "light":
+        return holder.component == "switch"
+    return entity.is_named and not holder.is_named and holder.component == "sensor"
 
 
 def _measures(entity: Entity) -> tuple[str, ...]:

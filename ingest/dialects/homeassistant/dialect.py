@@ -19,7 +19,7 @@ from ingest.dialects.homeassistant.lamp import command_of
 from ingest.dialects.homeassistant.template import Said
 from ingest.dialects.homeassistant.uses import Part
 from ingest.dialects.homeassistant.values import told
-from ingest.flags import Flags
+from ingest.flags import tell_flag
 from ingest.intake import Intake
 from ingest.message import Outgoing
 from ingest.stamps import Item
@@ -52,12 +52,11 @@ class HomeAssistant:
     def __init__(self, others: Sequence[Dialect] = ()) -> None:
         self._others = tuple(others)
         self._configurations = Configurations(NAME, PREFIX, self._foreign)
-        self._flags = Flags()
 
     def route(self, topic: str) -> Route | None:
         """Where a message of that topic goes."""
         if match := _CONFIG.fullmatch(topic):
-            return Route("", NAME, partial(self._configure, Place(topic, *match.groups(""))))
+            return Route("", NAME, partial(self._configure, Place(topic, *match.groups(""))), of_now=True)
         if topic in self._configurations.listening:
             use = self._configurations.uses.get(topic)
             devices = set() if use is None else {part.met.id for part in use.parts.values()}
@@ -117,7 +116,7 @@ class HomeAssistant:
             try:
                 if part.role == "state":
                     found = self._tell(part, topic, said, items, intake)
-                elif part.role == "availability" and met.id not in present:
+                elif part.role == "availability" and met.id not in present and not intake.replayed:
                     present.add(met.id)
                     state = met.presence.hear(topic, said)
                     met.introduce(intake)
@@ -168,7 +167,7 @@ class HomeAssistant:
                 met.introduce(intake)
                 data = {"name": entity.label, "class": entity.device_class}
                 flag = "/".join(filter(None, (part.key[0][len(ROOT) + 1 : -len("/config")], part.key[1])))
-                self._flags.tell(intake, met.id, None, flag, what=entity.device_class, on=heard.on, data=data)
+                tell_flag(intake, met.id, None, flag, what=entity.device_class, on=heard.on, data=data)
         return True
 
 

@@ -16,10 +16,13 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
+import msgspec
+
 from ingest.dialect import Description, Handler, Route, Subscription
 from ingest.dialects.tasmota.payload import (
     INPUT,
     Facts,
+    Tellers,
     is_of_lamp,
     lamp_items,
     read_announcement,
@@ -27,7 +30,7 @@ from ingest.dialects.tasmota.payload import (
     refusal,
     time_of,
 )
-from ingest.flags import Flags
+from ingest.flags import tell_flag
 from ingest.guess import kind_of
 from ingest.intake import Intake
 from ingest.lamps import steps_of
@@ -47,6 +50,8 @@ PREFIX: Final = "tasmota"
 _MOST_DEVICES: Final = 100_000
 #: A relay's state is told twice, on RESULT and on POWER; what is the same again so soon is the second telling.
 _ECHO_S: Final = 1.0
+#: What sensors tell is remembered under, before the device's topic: no topic that anybody is heard on.
+_TELLERS: Final = "$tasmota/"
 _MAC: Final = re.compile(r"[0-9A-F]{12}", re.ASCII)
 
 
@@ -71,7 +76,6 @@ class Tasmota:
         self._announced: dict[str, str] = {}
         self._power: dict[str, tuple[str, datetime]] = {}
         self._stamps = Stamps()
-        self._flags = Flags()
         self._channels: dict[tuple[str, str], Any] = {
             ("tele", "SENSOR"): self._hear_sensor,
             ("tele", "STATE"): self._hear_status,
@@ -87,7 +91,9 @@ class Tasmota:
                 handle: Handler = partial(self._channels[prefix, channel], name)
                 return Route(device_id(PREFIX, name), NAME, handle)
             case ["tasmota", "discovery", mac, "config"]:
-                return Route("", NAME, partial(self._hear_announcement, topic, mac))
+                return Route("", NAME, partial(self._hear_announcement, topic, mac), of_now=True)
+            case ["$tasmota", name]:
+                return Route(device_id(PREFIX, name), NAME, partial(self._recall_tellers, name))
             case ["cmnd", *_]:
                 raise RejectedError("topic", f"topic {shorten(topic)}: commands are not stored")
         return None
@@ -122,7 +128,7 @@ class Tasmota:
             return
         said = an_object(payload)
         facts = self._known(device, name)
-        items = list(readings(said))
+        items = self._measured(name, said, facts, intake)
         facts.kind = facts.kind or kind_of(known[0].key for key, _, _ in items if (known := measure_named(key)))
         intake.discover(_discovery(device, facts))
         stamp = time_of(said)
@@ -130,6 +136,20 @@ class Tasmota:
             if INPUT.fullmatch(key):
                 self._hear_input(device, facts, stamp, key, raw, intake)
         self._stamps.measured(intake, device, stamp, items)
+
+    def _measured(self, name: str, said: Mapping[str, Any], facts: Facts, intake: Intake) -> list[Item]:
+        """What the sensors measured; which of several has a measure is remembered."""
+        if intake.replayed:
+            return readings(said, {key: [*order] for key, order in facts.tellers.items()})
+        before = _rivals(facts)
+        items = readings(said, facts.tellers)
+        if (rivals := _rivals(facts)) != before:
+            intake.remember(f"{_TELLERS}{name}", msgspec.json.encode(rivals))
+        return items
+
+    def _recall_tellers(self, name: str, device: str, payload: bytes, intake: Intake) -> None:
+        del intake
+        self._known(device, name).tellers = msgspec.json.decode(payload, type=Tellers)
 
     def _hear_status(self, name: str, device: str, payload: bytes, intake: Intake) -> None:
         """The device's own status; beside relay and dimmer it is about the firmware and the network."""
@@ -164,7 +184,8 @@ class Tasmota:
             if INPUT.fullmatch(key):
                 self._hear_input(device, facts, None, key, raw.get("Action") if isinstance(raw, dict) else raw, intake)
         intake.discover(_discovery(device, facts))
-        intake.measured(device, None, [item for item in items if not self._is_echo(device, item, intake.received)])
+        new = [item for item in items if intake.replayed or not self._is_echo(device, item, intake.received)]
+        intake.measured(device, None, new)
 
     def _hear_power(self, name: str, device: str, payload: bytes, intake: Intake) -> None:
         """The relay's state as a bare word; as JSON where results are told on topics of their own (SetOption4)."""
@@ -217,7 +238,7 @@ class Tasmota:
         self, device: str, facts: Facts, stamp: str | int | None, key: str, raw: Any, intake: Intake
     ) -> None:
         if isinstance(raw, str) and raw in facts.words:
-            self._flags.tell(intake, device, stamp, key, what="input", on=raw == facts.words[1])
+            tell_flag(intake, device, stamp, key, what="input", on=raw == facts.words[1])
 
     def _is_echo(self, device: str, item: Item, now: datetime) -> bool:
         """Whether this was told a moment ago on the other topic."""
@@ -237,6 +258,11 @@ class Tasmota:
             if len(self._facts) < _MOST_DEVICES:
                 self._facts[device] = facts
         return facts
+
+
+def _rivals(facts: Facts) -> Tellers:
+    """The sensors of those measures that several tell."""
+    return {key: [*order] for key, order in facts.tellers.items() if len(order) > 1}
 
 
 def _discovery(device: str, facts: Facts) -> Discovery:

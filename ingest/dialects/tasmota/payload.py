@@ -38,6 +38,11 @@ _LEFT_OUT: Final = frozenset(
 #: What Tasmota calls them where the name alone would not be understood, and its unit.
 _NAMES: Final = {"Total": ("energyConsumed", "kWh"), "Factor": ("powerFactor", "1"), "Power": ("powerConsumption", "W")}
 _PHASES: Final = {"Voltage": "voltage", "Current": "intensity"}
+#: Sensors that are remembered of one measure.
+_MOST_TELLERS: Final = 20
+
+#: Which sensors tell a measure, the one that has it first: each by its `Id`, or else its name, and what it calls the measure.
+Tellers = dict[str, list[tuple[str, str]]]
 
 
 class Facts(msgspec.Struct):
@@ -47,6 +52,7 @@ class Facts(msgspec.Struct):
         mac: of the one that announced itself under this topic, "" when none did.
         words: what it says for off and on.
         kind: a guess by what it measures.
+        tellers: see `Tellers`.
     """
 
     topic: str
@@ -59,6 +65,7 @@ class Facts(msgspec.Struct):
     lamp: bool = False
     kind: str = ""
     words: tuple[str, str] = ("OFF", "ON")
+    tellers: Tellers = {}
 
     def follow(self, description: Description) -> None:
         """What is not known yet is taken from a description."""
@@ -125,23 +132,47 @@ def refusal(said: Mapping[str, Any]) -> str:
     return f"Command {word} {told}".strip() if told.rstrip("0123456789").casefold() in ("", "power", "dimmer") else ""
 
 
-def readings(said: Mapping[str, Any]) -> Iterator[Item]:
-    """Every value of a SENSOR message under a name the catalogue may know; the first of each measure has it."""
-    taken: set[str] = set()
+def readings(said: Mapping[str, Any], tellers: Tellers) -> list[Item]:
+    """Every value of a SENSOR message under a name the catalogue may know; one sensor of each measure has it.
+
+    It keeps it while it says nothing: a series must not become another sensor's. Only one that was never heard beside it takes it
+    over when it is gone, as where it was replaced.
+
+    Args:
+        said: the message.
+        tellers: of the device as known so far; what is new is added.
+    """
+    items: list[Item] = []
     degrees = said.get("TempUnit")
-    for sensor, name, raw, unit in _values(said):
-        if sensor and name == "Temperature":
-            unit = degrees if isinstance(degrees, str) else unit
+    told = [(sensor, (_origin(said, sensor), name), raw, unit) for sensor, name, raw, unit in _values(said)]
+    present = {teller for _, teller, _, _ in told}
+    for sensor, teller, raw, unit in told:
+        name = teller[1]
+        if raw is None:
+            continue
         known = measure_named(name)
-        if known is not None and known[0].key not in taken:
-            taken.add(known[0].key)
-            yield name, _no_flag(raw), unit
+        order = [] if known is None else tellers.setdefault(known[0].key, [])
+        if known is not None and teller not in order:
+            order.insert(len(order) if order and order[0] in present else 0, teller)
+            del order[_MOST_TELLERS:]
+        if sensor and name == "Temperature" and isinstance(degrees, str):
+            unit = degrees
+        if order[:1] == [teller]:
+            items.append((name, _no_flag(raw), unit))
         else:
-            yield f"{sensor} {name}".strip(), raw, unit
+            items.append((f"{sensor} {name}".strip(), raw, unit))
+    return items
+
+
+def _origin(said: Mapping[str, Any], sensor: str) -> str:
+    """Which sensor that is: the numbers in names are given anew when one is lost."""
+    part = said.get(sensor)
+    key = part.get("Id") if isinstance(part, dict) else None
+    return key if isinstance(key, str) else sensor
 
 
 def _values(said: Mapping[str, Any]) -> Iterator[tuple[str, str, Any, str]]:
-    """Sensor, name, value and unit; what is not measured left out."""
+    """Sensor, name, value (None = not known now) and unit; what is not measured left out."""
     for sensor, part in said.items():
         if sensor in _LEFT_OUT or part is None or INPUT.fullmatch(sensor):
             continue
@@ -149,7 +180,7 @@ def _values(said: Mapping[str, Any]) -> Iterator[tuple[str, str, Any, str]]:
             yield "", sensor, part, ""
             continue
         for name, raw in part.items():
-            if name in _LEFT_OUT or raw is None:
+            if name in _LEFT_OUT:
                 continue
             if sensor != "ENERGY":
                 yield sensor, name, raw, ""

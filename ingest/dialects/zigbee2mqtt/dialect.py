@@ -23,7 +23,7 @@ from ingest.dialects.zigbee2mqtt.payload import (
     listed,
     time_of,
 )
-from ingest.flags import Flags
+from ingest.flags import tell_flag
 from ingest.guess import kind_of
 from ingest.intake import Intake
 from ingest.lamps import share_of, steps_of
@@ -91,7 +91,6 @@ class Zigbee2Mqtt:
         self._bridge_there: bool | None = None
         self._there: dict[str, bool] = {}
         self._stamps = Stamps()
-        self._flags = Flags()
 
     def route(self, topic: str) -> Route | None:
         """Where a message of that topic goes."""
@@ -100,18 +99,19 @@ class Zigbee2Mqtt:
             return None
         match rest.split("/"):
             case ["bridge", "devices"]:
-                return Route("", NAME, partial(self._hear_devices, topic))
+                return Route("", NAME, partial(self._hear_devices, topic), of_now=True)
             case ["bridge", "groups"]:
-                return Route("", NAME, partial(self._hear_groups, topic))
+                return Route("", NAME, partial(self._hear_groups, topic), of_now=True)
             case ["bridge", "state"]:
-                return Route("", NAME, self._hear_bridge)
+                return Route("", NAME, self._hear_bridge, of_now=True)
             case ["bridge", *_]:
                 return Route("", NAME, _ignore)
             case [""] | [*_, "set" | "get"] | [*_, "set", _]:
                 raise RejectedError("topic", f"topic {shorten(topic)}: expected {ROOT}/<friendly name>[/availability]")
             case [*name, "availability"] if name:
                 friendly = "/".join(name)
-                return Route(device_id(PREFIX, friendly), NAME, partial(self._hear_availability, friendly))
+                handle = partial(self._hear_availability, friendly)
+                return Route(device_id(PREFIX, friendly), NAME, handle, of_now=True)
         return Route(device_id(PREFIX, rest), NAME, partial(self._hear_state, rest))
 
     def light(self, device: Device, level: float, order: int) -> Sequence[Outgoing]:
@@ -176,7 +176,7 @@ class Zigbee2Mqtt:
         if key == _CONTACT and intake.kinds.get(device) == "cabinet":
             intake.measured(device, stamp, [("cabinetDoor", "closed" if on else "open", "")])
         else:
-            self._flags.tell(intake, device, stamp, key, what=key, on=on)
+            tell_flag(intake, device, stamp, key, what=key, on=on)
 
     def _hear_availability(self, name: str, device: str, payload: bytes, intake: Intake) -> None:
         if name in self._groups or not payload:
