@@ -20,7 +20,7 @@ from fastapi.responses import JSONResponse
 
 from dashboards.camera_acts import KeepRule, RemoveRule, SetBudget
 from dashboards.evidence_routes import DestroyOriginals
-from dashboards.origin import same_origin
+from dashboards.origin import BodyError, said, same_origin
 from dashboards.quarantine_acts import Mapping, Replay, StopReplay, Switch
 from dashboards.room import Room
 from ioc.alarms import actions
@@ -205,15 +205,14 @@ def routes(room: Room) -> APIRouter:
         who = unquote(request.cookies.get("operator", "")).strip()
         if not who:
             return _refused(401, "no name: the log needs to know who acts")
-        body = await request.body()
-        if len(body) > _BODY_AT_MOST:
-            return _refused(413, f"expected at most {_BODY_AT_MOST} bytes")
         try:
-            wish = msgspec.json.decode(body, type=ACTS[what])
+            wish = await said(request, ACTS[what], _BODY_AT_MOST)
             changes = await room.query(partial(_do, wish, who, time.monotonic()))
+        except BodyError as error:
+            return _refused(error.status, str(error))
         except FormError as error:
             return JSONResponse({"error": str(error), "faults": error.faults}, status_code=400)
-        except (msgspec.MsgspecError, ActionError) as error:
+        except ActionError as error:
             return _refused(400, str(error))
         except StorageError as error:
             return _refused(503, str(error))

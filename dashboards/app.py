@@ -12,9 +12,10 @@ import inspect
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, cast
+from typing import Any, Final, NoReturn, cast
 
 import dash
+import structlog
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.datastructures import MutableHeaders
@@ -95,10 +96,17 @@ def build(settings: Settings) -> FastAPI:
         suppress_callback_exceptions=True,
         include_pages_meta=False,
         add_log_handler=False,
+        on_error=_failed,
     )
     site.layout = shell.frame
     server.state.site = site
     return server
+
+
+def _failed(fault: Exception) -> NoReturn:
+    """Log what a callback failed with: Dash answers 500 and says it nowhere."""
+    structlog.get_logger().error("a callback has failed", service="dashboards", exc_info=fault)
+    raise fault
 
 
 @contextlib.asynccontextmanager

@@ -46,6 +46,7 @@ SENTENCES: Final = (
     "mapping {name} listens here and names no values yet",
     "template {name} is not evaluated: {why}",
     "{name}: the mapping does not name it",
+    "it says how things stood when it came, which may hold no more",
 )
 #: What was expected, where that is no value.
 EXPECTED: Final = (

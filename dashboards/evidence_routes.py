@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from dashboards.origin import same_origin
+from dashboards.origin import BodyError, said, same_origin
 from dashboards.room import Room
 from ioc.db.evidence_pictures import MOST_ID, blurred, destroy_originals, master_key, open_original
 from ioc.db.pool import Connection
@@ -72,16 +72,15 @@ def routes(room: Room) -> APIRouter:
         number = picture_id(name)
         if number is None:
             return _refused(404, "no such picture", "absent")
-        body = await request.body()
-        if len(body) > _BODY_AT_MOST:
-            return _refused(413, f"expected at most {_BODY_AT_MOST} bytes", "reason")
         try:
-            ask = msgspec.json.decode(body, type=Ask)
+            ask = await said(request, Ask, _BODY_AT_MOST)
             key = master_key(room.settings)
             jpeg = await room.query(lambda connection: open_original(connection, who, ask.reason, number, key))
         except OriginalError as error:
             return _refused(_STATUS[error.why], str(error), error.why)
-        except (msgspec.MsgspecError, ActionError) as error:
+        except BodyError as error:
+            return _refused(error.status, str(error), "reason")
+        except ActionError as error:
             return _refused(400, str(error), "reason")
         except StorageError as error:
             return _refused(503, str(error), "storage")

@@ -14,8 +14,9 @@ from typing import Any, Final, Literal, NamedTuple
 
 View = Literal["json", "text", "hex"]
 VIEWS: Final[tuple[View, ...]] = ("json", "text", "hex")
-#: Lines of JSON, and bytes of a dump, that a page shows; the rest is in the file to download.
+#: Lines of JSON, bytes of text, and bytes of a dump, that a page shows; the rest is in the file to download.
 MOST_LINES: Final = 1500
+MOST_TEXT: Final = 65_536
 MOST_DUMPED: Final = 8192
 _MOST_DEPTH: Final = 60
 _MOST_STRING: Final = 2000
@@ -123,9 +124,9 @@ def hex_dump(payload: bytes, most: int = MOST_DUMPED) -> str:
     return "\n".join(lines)
 
 
-def as_text(payload: bytes) -> str:
+def as_text(payload: bytes, most: int = MOST_TEXT) -> str:
     """The payload as text, line breaks kept; bytes that are none are spelled out."""
-    return visible(payload.decode("utf-8", "backslashreplace").replace("\r\n", "\n"), keep="\n\t")
+    return visible(payload[:most].decode("utf-8", "backslashreplace").replace("\r\n", "\n"), keep="\n\t")
 
 
 class _Pairs(list[tuple[str, Any]]):

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from dashboards.mapping_preview import preview
-from dashboards.origin import same_origin
+from dashboards.origin import BodyError, said, same_origin
 from dashboards.quarantine_search import as_key
 from dashboards.room import Room
 from ioc.db.quarantine import one
@@ -54,13 +54,10 @@ def routes(room: Room) -> APIRouter:
     async def tried(request: Request) -> Response:
         if not same_origin(request):
             return JSONResponse({"error": "another site may not ask here"}, status_code=403)
-        body = await request.body()
-        if len(body) > _BODY_AT_MOST:
-            return JSONResponse({"error": f"expected at most {_BODY_AT_MOST} bytes"}, status_code=413)
         try:
-            ask = msgspec.json.decode(body, type=Ask)
-        except msgspec.MsgspecError as error:
-            return JSONResponse({"error": str(error)}, status_code=400)
+            ask = await said(request, Ask, _BODY_AT_MOST)
+        except BodyError as error:
+            return JSONResponse({"error": str(error)}, status_code=error.status)
         words = translator(as_language(request.cookies.get("lang"), room.settings.language))
         names = {device.id: device.name for device in room.feed.city.devices}
         try:

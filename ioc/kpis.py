@@ -213,7 +213,7 @@ KPIS: Final[dict[str, Kpi]] = {
         ),
         Kpi(
             key="devices_online",
-            label=Label("Thiết bị trực tuyến", "Devices online"),
+            label=Label("Trực tuyến, trừ camera", "Online, cameras aside"),
             unit=_SHARE,
             sql=_share_online("d.kind <> 'camera' AND d.kind <> ''"),
             better="high",

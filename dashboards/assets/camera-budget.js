@@ -6,12 +6,12 @@
   const t = (message, values) => IOC.t(message, values);
   const MOST_DIGITS = 8;
   /** What was typed starts from `seen`; `kept` is what the server has. */
-  let root = null, id = "", input = null, kept = null, seen = null, typing = false, busy = false, heard = 0;
+  let root = null, id = "", input = null, button = null, kept = null, seen = null, typing = false, busy = false, heard = 0;
 
   const plain = (fps) => (fps === null ? "" : IOC.words.language === "vi" ? String(fps).replace(".", ",") : String(fps));
 
   function form() {
-    const made = IOC.el("form", "budget-form"), label = IOC.el("label", "field", t("Frames a second at most")), save = IOC.el("button", "button", t("Save"));
+    const made = IOC.el("form", "budget-form"), label = IOC.el("label", "field", t("Frames a second at most")), save = (button = IOC.el("button", "button", t("Save")));
     input = IOC.el("input", "input");
     input.inputMode = "decimal";
     input.maxLength = MOST_DIGITS;
@@ -32,6 +32,10 @@
     IOC.text(root.querySelector("#budget-fault"), text);
     input.setAttribute("aria-invalid", String(Boolean(text)));
   }
+  /** While an act is under way, and until it is known what another one set, there is nothing to send. */
+  function able() {
+    if (button) button.disabled = busy || seen === undefined;
+  }
   function show() {
     if (!kept || !input) return;
     if (!typing) {
@@ -45,12 +49,14 @@
     const typed = input.value.trim().replace(",", "."), fps = typed === "" ? null : Number(typed);
     if (Number.isNaN(fps)) return say(t("fault:number"));
     if (busy || seen === undefined || !IOC.operator()) return;
-    const mine = root;
+    const mine = root, sent = input.value;
     busy = true;
+    able();
     try {
       await IOC.act("camera_budget", { camera: id, fps, seen });
       if (root === mine) {
-        typing = false;
+        // What was typed meanwhile is not thrown away.
+        typing = input.value !== sent;
         seen = fps;
         say("");
       }
@@ -63,8 +69,10 @@
         if (fault === "budget_changed") seen = undefined;
       }
     }
+    if (root !== mine) return;
     busy = false;
-    if (root === mine) IOC.camera.acted();
+    able();
+    IOC.camera.acted();
   }
 
   window.dash_clientside = window.dash_clientside || {};
@@ -74,6 +82,7 @@
         heard = said.at;
         kept = said;
         if (seen === undefined) seen = kept.fps;
+        able();
         show();
       }
       return window.dash_clientside.no_update;
@@ -90,7 +99,7 @@
       form();
     },
     unmount() {
-      root = input = null;
+      root = input = button = null;
     },
   };
 })();

@@ -39,7 +39,8 @@
       svg.append(element("line", { x1: left, x2: left + wide, y1: y(line * by), y2: y(line * by) }),
         element("text", { x: left - 0.5 * rem, y: y(line * by), class: "day-value" }, IOC.number(line * by, by < 1 ? 1 : 0)));
     }
-    const every = HOURS * 3600, ahead = 7 * 3600;
+    // Hours that would touch on a phone are every other one.
+    const every = HOURS * 3600 * (wide < 24 * rem ? 2 : 1), ahead = 7 * 3600;
     for (let time = Math.ceil((day.since + ahead) / every) * every - ahead; time < day.until; time += every) {
       if (x(time) > left + rem && x(time) < left + wide - rem) svg.append(element("text", { x: x(time), y: h - 0.35 * rem, class: "day-hour" }, IOC.hour(time)));
     }

@@ -328,7 +328,9 @@
     const numbers = IOC.el("div", "rule-settings");
     for (const one of kind.settings) numbers.append(setting(one));
     if (kind.settings.length) made.append(numbers);
-    if (kind.fps) made.append(IOC.el("p", "muted small", t("Runs from {n} frames/s on.", { n: IOC.number(kind.fps) })));
+    const rates = { n: IOC.number(kind.fps), people: IOC.number(kind.people) };
+    const runs = kind.people < kind.fps ? t("Runs from {n} frames/s on, of people alone from {people}.", rates) : t("Runs from {n} frames/s on.", rates);
+    made.append(IOC.el("p", "muted small", runs));
     const points = IOC.el("p", "fault points-fault");
     points.dataset.fault = "points";
     points.setAttribute("role", "alert");

@@ -2,7 +2,9 @@
 (function () {
   "use strict";
   window.dash_clientside = window.dash_clientside || {};
-  const unit = () => Math.min(innerWidth, innerHeight * 1.7778) / 1920;
+  const small = matchMedia("(max-width: 900px)");
+  // A phone, where the wall scrolls, is read from a hand's distance.
+  const unit = () => (small.matches ? .7 : Math.min(innerWidth, innerHeight * 1.7778) / 1920);
   function scaled(figure, k) {
     const copy = structuredClone(figure), layout = copy.layout || {};
     if (layout.font && layout.font.size) layout.font.size *= k;

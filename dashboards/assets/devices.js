@@ -155,7 +155,7 @@
   // --- cells -------------------------------------------------------------------------------------------------------------
   const h = (...parts) => window.React.createElement(...parts);
   const cells = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
-  cells.DeviceState = ({ data }) => h("span", { className: "cell-state" }, h("i", { className: `health h-${data.stateKey}` }), t(`health:${data.stateKey}`));
+  cells.DeviceState = ({ data }) => h("span", { className: "cell-state", title: t(`health:${data.stateKey}`) }, h("i", { className: `health h-${data.stateKey}` }), h("span", {}, t(`health:${data.stateKey}`)));
   cells.DeviceName = ({ data }) => h("span", { className: "cell-name" }, h("span", { title: data.name }, data.name),
     data.standing === "new" ? h("b", { className: "badge waiting" }, `${t("new")} · ${data.dialect}`) : data.standing === "young" ? h("b", { className: "badge" }, t("added lately")) : null);
   cells.DeviceValue = ({ data }) => {

@@ -92,7 +92,11 @@
   function click(event) {
     const row = event.target.closest("[data-incident]"), button = event.target.closest("[data-act]"), alarm = event.target.closest("[data-alarm]");
     const original = event.target.closest("[data-original]"), destroy = event.target.closest("[data-destroy]");
-    if (row) choose(Number(row.dataset.incident));
+    if (row) {
+      choose(Number(row.dataset.incident));
+      // On a phone the file lies below the list.
+      if (matchMedia("(max-width: 900px)").matches) root.querySelector("#incident-file").scrollIntoView();
+    }
     else if (button) act(button.dataset.act);
     else if (original) IOC.originals.open(Number(original.dataset.original), fresh);
     else if (destroy) IOC.originals.destroy(Number(destroy.dataset.destroy), fresh);

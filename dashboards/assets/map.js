@@ -36,7 +36,7 @@
     map.on("mousemove", tip);
     map.on("mouseout", () => { const box = document.getElementById("map-tip"); if (box) box.style.display = "none"; });
     map.on("layeradd", () => { overDirty = true; });
-    new ResizeObserver(() => { map.invalidateSize({ animate: false }); if (!moved) fit(); dirty = overDirty = true; }).observe(map.getContainer());
+    new ResizeObserver(() => { if (!made.getPane("mapPane")) return; map.invalidateSize({ animate: false }); if (!moved) fit(); dirty = overDirty = true; }).observe(map.getContainer());
     requestAnimationFrame(fit);
     colours = null;
   }
@@ -97,7 +97,8 @@
     pen.clearRect(0, 0, size.x, size.y);
     return { pen, size };
   }
-  const unit = () => Math.min(innerWidth / 100, innerHeight / 100 * 1.7778);
+  const small = matchMedia("(max-width: 900px)");
+  const unit = () => (small.matches ? 11 : Math.min(innerWidth / 100, innerHeight / 100 * 1.7778));
 
   // --- devices ----------------------------------------------------------------------------------------------------------
   function draw() {

@@ -60,7 +60,7 @@
       const age = !time ? "" : link.state === "ok" && now - time < 3 ? IOC.t("live") : IOC.since(now - time);
       const dropped = link.figures.dropped;
       if (dropped) IOC.text(said, IOC.t("{n} messages dropped", { n: IOC.number(dropped) }));
-      else IOC.text(said, link.state === "ok" ? age : [IOC.linkState(link.state), age].filter(Boolean).join(" "));
+      else IOC.text(said, link.state === "ok" ? age : link.state === "unknown" ? IOC.linkState("unknown") : [IOC.linkState(link.state), age].filter(Boolean).join(" "));
     });
   }
 
@@ -153,7 +153,10 @@
     const cleared = rows.filter((row) => !row.active).length;
     IOC.text($("incidents-more"), [rest > 0 ? IOC.t("and {n} more", { n: IOC.number(rest) }) : "", cleared ? IOC.t("{n} over, waiting to be closed", { n: IOC.number(cleared) }) : ""].filter(Boolean).join(" · "));
   }
+  const small = matchMedia("(max-width: 900px)");
   function capacity(list) {
+    // A phone scrolls: as many as somebody reads there.
+    if (small.matches) return 8;
     const u = Math.min(innerWidth / 100, innerHeight / 100 * 1.7778);
     return Math.max(1, Math.floor((list.clientHeight + .4 * u) / (4.2 * u)));
   }
@@ -163,7 +166,8 @@
     if (!made) {
       item.dataset.id = incident.id;
       item.append(IOC.el("div", "incident-mark"), IOC.el("div", "incident-title"), IOC.el("div", "incident-age"), IOC.el("div", "incident-detail"), IOC.el("div", "incident-state"));
-      item.addEventListener("click", () => { chosen = incident.id; incidents(IOC.city); });
+      item.addEventListener("click", () => { chosen = incident.id; small.matches ? file() : incidents(IOC.city); });
+      item.addEventListener("dblclick", file);
     }
     const className = ["incident", `p${priority}`, row.unseen ? `unseen-${priority}` : "seen", row.active ? "" : "cleared", incident.id === chosen ? "chosen" : ""].filter(Boolean).join(" ");
     if (item.className !== className) item.className = className;
@@ -189,7 +193,7 @@
       const states = first.measure && IOC.words.measures[first.measure].states.length;
       const figure = value ? `${states ? " · " : " "}${value.figure} ${value.unit}`.trimEnd() : "";
       const rule = IOC.words.rules[first.rule] || first.rule;
-      said = count > 1 ? `${IOC.t("{n} devices", { n: IOC.number(count) })} · ${rule}${figure}` : `${rule}${figure} · ${at === undefined ? first.device : IOC.city.name[at]}`;
+      said = count > 1 ? `${rule}${figure} · ${IOC.t("{n} devices", { n: IOC.number(count) })}` : `${rule}${figure} · ${at === undefined ? first.device : IOC.city.name[at]}`;
     }
     const text = `${place}|${said}`;
     if (element.dataset.text === text) return;
@@ -224,8 +228,9 @@
     const at = rows.findIndex((row) => row.incident.id === chosen), to = rows[Math.max(0, Math.min(rows.length - 1, at + by))];
     if (to) { chosen = to.incident.id; incidents(IOC.city); }
   }
+  const file = () => { if (chosen) location.assign(`/incidents?id=${chosen}`); };
   const keys = {
-    a: acknowledge, s: shelve, j: () => move(1), k: () => move(-1), arrowdown: () => move(1), arrowup: () => move(-1),
+    enter: file, a: acknowledge, s: shelve, j: () => move(1), k: () => move(-1), arrowdown: () => move(1), arrowup: () => move(-1),
     m: () => { muted = !muted; try { localStorage.setItem("muted", muted ? "1" : ""); } catch { /* a private window keeps nothing */ } sound(); showSound(); },
     l: () => location.assign("/"),
   };

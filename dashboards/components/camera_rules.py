@@ -26,7 +26,9 @@ def kinds_data(words: Translator) -> dict[str, Any]:
                 "shape": kind.shape,
                 "classes": kind.classes,
                 "choices": kind.choices,
-                "fps": kind.least_fps,
+                "fps": kind.least_fps(),
+                # Less where it looks at people alone.
+                "people": kind.least_fps(("person",)) if "person" in kind.choices else kind.least_fps(),
                 "settings": [
                     {
                         "key": one.key,
@@ -58,7 +60,7 @@ def why_off(rule: CameraRule, watched: RulesWatched | None, words: Translator) -
     if rule.id in watched.failing:
         return words("does not work: see the log of vision")
     if rule.id in watched.resting:
-        least = RULE_KINDS[rule.kind].least_fps
+        least = RULE_KINDS[rule.kind].least_fps(rule.classes)
         return words(
             "needs {least} frames/s, has {got}",
             least=number(least, 0 if least >= 1 else 2, words),

@@ -15,6 +15,7 @@ from dashboards.city import Health
 from dashboards.components.alarm_table import value_now
 from dashboards.components.camera_tile import footage_line
 from dashboards.components.device_table import kind_name
+from dashboards.components.evidence_view import state_reason
 from dashboards.components.incident_rows import ward_name
 from dashboards.components.priority import prio
 from dashboards.components.quarantine_overview import reason_name
@@ -85,7 +86,7 @@ def panel_facts(file: DeviceFile, health: Health, last_word: datetime | None, wo
             "State",
             [html.I(className=f"health h-{health.name.lower()}"), words(f"health:{health.name.lower()}"), *unknown],
         ),
-        ("Link", [words(f"link:{link}"), html.Small(device.state_reason, className="muted")]),
+        ("Link", [words(f"link:{link}"), html.Small(state_reason(device.state_reason, words), className="muted")]),
         ("Last telemetry", [since(last_word) if last_word is not None else words("never heard of")]),
         ("Data quality", [words(f"quality:{quality}")]),
         ("Clock skew", [f"{number(round(skew, 1) + 0.0, 1, words)} s" if skew is not None else "–"]),

@@ -43,6 +43,7 @@ def device_table(words: Translator, rem: float = 16.0) -> dag.AgGrid:
             "suppressColumnVirtualisation": True,
             "localeText": {
                 "noRowsToShow": words("No device matches what was asked for"),
+                "noMatchingRows": words("No device matches what was asked for"),
                 "loadingOoo": words("Loading…"),
                 "ariaSortableColumn": words("Press ENTER to sort"),
             },

@@ -112,13 +112,19 @@ def camera_view(device: Device, metres: float, words: Translator) -> html.Figure
     )
 
 
+def state_reason(reason: str, words: Translator) -> str:
+    """Why a device is there or not: in the reader's words where they are known, else as the device put it."""
+    said = words(f"said:{reason}")
+    return reason if said == f"said:{reason}" else said
+
+
 def _states(evidence: Evidence, now: datetime, words: Translator) -> html.Div:
     rows = [
         html.Li(
             [
                 html.Span(clock(max(state.time, evidence.since), now), className="entry-time"),
                 html.Span(STATE_WORDS[state.state].in_language(words.language)),
-                html.Span(state.reason, className="muted"),
+                html.Span(state_reason(state.reason, words), className="muted"),
             ]
         )
         for state in evidence.states[-8:]

@@ -90,6 +90,7 @@ def history_chart(
     layout = chart_layout(
         margin={"l": rem / 2, "r": rem / 2, "t": rem * 1.2 if marks else rem / 2, "b": rem / 2},
         font={"family": "Inter Variable, sans-serif", "size": 0.75 * rem},
+        separators=",." if words.language == "vi" else ".,",
         xaxis=_time_axis(since, until),
         yaxis=_value_axis(row, words),
         shapes=[*(_limit_line(limit, scale, rem) for limit in drawn), *(_mark_line(mark, rem) for mark in marks)],

@@ -13,6 +13,7 @@ from dashboards.components.quarantine_table import outcome_badge, size_of
 from dashboards.detail_words import detail_in_words
 from dashboards.payload_view import (
     MOST_DUMPED,
+    MOST_TEXT,
     VIEWS,
     View,
     as_text,
@@ -91,4 +92,4 @@ def payload_data(held: Held, wanted: object) -> dict[str, Any]:
         return {**shown, "lines": found[0], "more": found[1]}
     if view == "hex":
         return {**shown, "text": hex_dump(held.payload), "more": len(held.payload) > MOST_DUMPED}
-    return {**shown, "text": as_text(held.payload), "more": False}
+    return {**shown, "text": as_text(held.payload), "more": len(held.payload) > MOST_TEXT}

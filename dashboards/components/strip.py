@@ -8,7 +8,7 @@ from typing import Any
 
 from dash import html
 
-from dashboards.components.evidence_view import STATE_WORDS
+from dashboards.components.evidence_view import STATE_WORDS, state_reason
 from dashboards.when import clock
 from ioc.catalog import MEASURES, PICTURE_STATES
 from ioc.db.camera_truth import Condition
@@ -65,7 +65,7 @@ def picture_strip(found: Sequence[Condition], since: datetime, until: datetime, 
 
 def _part(state: str, begin: datetime, end: datetime, whole: timedelta, reason: str, words: Translator) -> html.Span:
     label = STATE_WORDS[state].in_language(words.language)
-    return _stretch(state, begin, end, whole, label + (f" · {reason}" if reason else ""))
+    return _stretch(state, begin, end, whole, label + (f" · {state_reason(reason, words)}" if reason else ""))
 
 
 def _stretch(look: str, begin: datetime, end: datetime, whole: timedelta, text: str) -> html.Span:

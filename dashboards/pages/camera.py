@@ -22,7 +22,7 @@ from dashboards.evidence import shows_picture
 from dashboards.room import room
 from dashboards.theme import CLASS_COLOURS
 from dashboards.when import number
-from ioc.camera_rules import FOLLOWED_FPS, RESTS_FPS
+from ioc.camera_rules import PEOPLE_FPS, RESTS, VEHICLES_FPS
 from ioc.db.camera_budgets import MOST_FPS
 from ioc.errors import LiveError, StorageError
 from ioc.i18n import Translator
@@ -204,11 +204,14 @@ def _budget(words: Translator) -> html.Section:
     """How often vision may look at the camera."""
     hint = words(
         "From {least} to {most}. Where more comes than can be looked at, cameras share in proportion to this. Lines,"
-        " wrong way, loitering and speeds rest below {rests} and run from {followed} on.",
+        " wrong way and speeds rest below {rests} and run from {vehicles} on; lines of people alone and loitering below"
+        " {people_rest} and from {people}.",
         least=number(LEAST_FPS, 1, words),
         most=number(MOST_FPS, 0, words),
-        rests=number(RESTS_FPS, 1, words),
-        followed=number(FOLLOWED_FPS, 0, words),
+        rests=number(RESTS * VEHICLES_FPS, 2, words),
+        vehicles=number(VEHICLES_FPS, 0, words),
+        people_rest=number(RESTS * PEOPLE_FPS, 1, words),
+        people=number(PEOPLE_FPS, 0, words),
     )
     return html.Section(
         [html.H3(words("Frame budget")), html.Div(id="budget-form"), html.P(hint, className="muted small")],

@@ -144,7 +144,10 @@ async def show_rows(given: object, after: object, changed: int) -> Any:
         )
     except StorageError:
         return {"rows": None, "more": "", "first": True}  # the overview says why
-    names = {held.client: devices[city.number[held.client]].name for held in found.rows if held.client in city.number}
+    # Read now: a device may have been met while the question was asked.
+    names = {
+        held.client: city.devices[city.number[held.client]].name for held in found.rows if held.client in city.number
+    }
     more = key_of(found.rows[-1]) if found.more else ""
     return {"rows": rows_data(found, names, now, words), "more": more, "first": key is None}
 

@@ -20,6 +20,7 @@ from ioc.db.camera_budgets import budgets, set_budget
 from ioc.db.camera_rules import ADD, CHANGE, REMOVE, add, change, history, rules_of
 from ioc.db.devices import device as registered
 from ioc.db.pool import Connection
+from ioc.errors import StorageError
 from ioc.live import Live
 from ioc.model import (
     Alarm,
@@ -94,7 +95,7 @@ def play(live: Live, footage: list[bytes], db: Database) -> Iterator[Play]:
             if stop.wait(0.5):
                 return
 
-    def begin(*cameras: str, fps: float = 2.4) -> None:
+    def begin(*cameras: str, fps: float = 5.0) -> None:
         threads.append(threading.Thread(target=send, args=(cameras, fps)))
         threads[-1].start()
 
@@ -124,16 +125,14 @@ def figures(camera: str, now: datetime, fps: float) -> CameraFigures:
 
 
 def watched(connection: Connection, camera: str, now: datetime, fps: float) -> RulesWatched:
-    rules = rules_of(connection, [camera]) if _there(connection) else []
-    resting = tuple(rule.id for rule in rules if RULE_KINDS[rule.kind].least_fps > fps)
+    try:
+        rules = rules_of(connection, [camera])
+    except StorageError:
+        rules = []  # one test hides the table
+    resting = tuple(rule.id for rule in rules if RULE_KINDS[rule.kind].least_fps(rule.classes) > fps)
     watching = tuple(rule.id for rule in rules if rule.id not in resting)
     stopped = {rule.id: 2.0 for rule in rules if rule.kind == "stopped"}
     return RulesWatched(camera, now, fps, watching, resting, stopped)
-
-
-def _there(connection: Connection) -> bool:
-    """One test hides the table."""
-    return connection.execute("SELECT to_regclass('camera_rule')").fetchone() != (None,)
 
 
 @pytest.fixture
@@ -241,7 +240,7 @@ def test_tiles_come_worst_first_each_with_its_state(
 
 def test_picture_that_grows_old_is_marked_and_then_taken_away(page: Page, make_camera: Camera, play: Play) -> None:
     """Nothing on the page takes a picture of before for one of now, on either page."""
-    key = make_camera()
+    key = make_camera(attrs='{"period_s": 4}')  # it is late for so long that a busy machine sees it
     play(key)
     page.goto("/cameras")
     tile = page.locator(f"a[data-camera='{key}']")
@@ -662,7 +661,8 @@ def test_budget_is_typed_kept_and_not_overwritten_unseen(
     expect(field).to_have_value("4")
     assert budgets(connection)[key] == 7.0
     save.click()
-    eventually(lambda: budgets(connection)[key] == 4.0)
+    expect(card).to_contain_text(f"Hạn mức riêng: 4 hình/giây. {OPERATOR}")
+    assert budgets(connection)[key] == 4.0
     expect(field).to_have_value("4")
     field.fill("1000")
     save.click()
@@ -683,7 +683,7 @@ def test_rule_that_is_not_run_says_why(page: Page, make_camera: Camera, play: Pl
     connection.execute(f"INSERT INTO camera_flow VALUES ({', '.join(['%s'] * len(row))})", row)
     play(key, fps=1.0)
     open_camera(page, key)
-    expect(page.locator(".rule-row", has_text="Vạch")).to_contain_text("cần 2 hình/giây, đang có 1,0")
+    expect(page.locator(".rule-row", has_text="Vạch")).to_contain_text("cần 5 hình/giây, đang có 1,0")
     expect(page.locator(".rule-row", has_text="Vùng")).to_contain_text("đang chạy")
     expect(page.locator(".rule-label", has_text="Vùng")).to_contain_text("5 cùng lúc, ở lại 12 giây")
     expect(page.locator(".rule-label.found.p2")).to_have_text("2Cấm dừng2 xe")

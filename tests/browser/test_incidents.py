@@ -80,6 +80,22 @@ def test_key_a_acknowledges_and_log_names_operator(
     assert len(entries(connection, incident, "acknowledged")) == 1
 
 
+def test_enter_on_the_wall_opens_the_chosen_file(page: Page, burning: tuple[str, int]) -> None:
+    """From the wall's list to the incident's own file by key; Enter on a link stays the link's."""
+    _, incident = burning
+    page.goto("/")
+    row = page.locator(f".incident[data-id='{incident}']")
+    row.click()
+    expect(row).to_have_class(re.compile("chosen"))
+    page.keyboard.press("Enter")
+    expect(page.locator("#incident-head")).to_contain_text(f"#{incident}")
+    page.goto("/")
+    expect(row).to_be_visible()
+    page.locator(".nav-link", has_text="Camera").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-page=cameras]")).to_be_visible()
+
+
 def test_why_shows_rule_and_device(page: Page, burning: tuple[str, int]) -> None:
     """The evidence names the rule in words, the device, and the value."""
     key, incident = burning

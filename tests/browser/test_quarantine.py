@@ -52,7 +52,7 @@ def test_unknown_payload_is_mapped_and_replayed(
     page.fill("[data-focus=filter]", f"{site}/+/air")
     page.click("[data-save=listen]:not([disabled])")
     expect(page.locator("#mapping-list")).to_contain_text(f"{site}/+/air")
-    eventually(lambda: f"{site}/+/air" in ingest._link._listening)
+    eventually(lambda: f"{site}/+/air" in ingest._link._told.filters)
     sent = {"nhiet_do": 254, "do_am": 61, "co2": 640, "ten": "<i>x</i>"}
     device.send(f"{site}/phong-2/air", sent)
     eventually(lambda: refused(connection, site))
@@ -129,7 +129,7 @@ def test_mapping_is_edited_disabled_and_has_a_history(
     expect(page.locator("#mapping-history")).to_contain_text("đã tắt")
     expect(page.locator("#mapping-history")).to_contain_text("đã tạo")
     expect(page.locator("#mapping-history")).to_contain_text(OPERATOR)
-    eventually(lambda: f"{site}/+" not in ingest._link._listening)
+    eventually(lambda: f"{site}/+" not in ingest._link._held.names)
 
 
 def test_counts_filters_and_pages(

@@ -123,3 +123,28 @@ def test_wall_says_so_when_its_server_is_killed(page: Page, wall: Wall, faults: 
     expect(banner).not_to_be_visible()
     expect(page.locator("html.frozen")).to_have_count(0)
     faults.clear()  # the requests that failed while the server was dead
+
+
+def test_address_of_no_page_shows_the_way_back(page: Page) -> None:
+    """In the reader's language, with the names of the pages."""
+    open_wall(page, "/no-such-page")
+    expect(page.locator("h2")).to_have_text("Không có trang này")
+    page.click("text=Về trang Tường")
+    expect(page.locator("[data-page=wall]")).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["/", "/incidents", "/cameras", "/devices", "/quarantine"])
+def test_phone_shows_every_page_within_its_width(page: Page, path: str, ingest: Ingest) -> None:
+    """Nothing lies beside the screen, and the pages' names can be read."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    for language in ("vi", "en"):
+        open_wall(page, f"{path}?lang={language}")
+        expect(page.locator(".nav-link").last).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        sizes = "[...document.querySelectorAll('.nav-link')].map((link) => parseFloat(getComputedStyle(link).fontSize))"
+        assert min(page.evaluate(sizes)) >= 13
+        assert (
+            page.evaluate("new Set([...document.querySelectorAll('.nav-link')].map((link) => link.offsetTop)).size")
+            == 1
+        )
+    page.goto(f"{path}?lang=vi")

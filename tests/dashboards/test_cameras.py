@@ -209,7 +209,7 @@ def test_stranger_may_not_draw(wall: Wall, connection: Connection, camera: str) 
 @pytest.mark.parametrize("path", ["cameras", "cameras/cam-1", "cameras/%3Cscript%3E", "cameras/..%2f..%2fetc"])
 def test_page_is_served_whatever_its_address(wall: Wall, path: str) -> None:
     """What an address names is never part of the HTML."""
-    answer = httpx.get(f"{wall.url}/{path}?lang=en&state=%3Cb%3E&text=%3Cb%3E")
+    answer = httpx.get(f"{wall.url}/{path}?lang=en&state=%3Cb%3E&text=%3Cb%3E", timeout=60)
     assert answer.status_code == 200
     assert "<b>" not in answer.text
     assert "<script>alert" not in answer.text
@@ -285,7 +285,9 @@ def test_rule_that_is_not_run_says_why() -> None:
     """Measured frames decide, not what was set; nobody looking is a reason of its own, and one just drawn waits."""
     line = CameraRule(7, "a", "line", "Vào", LINE)
     assert why_off(line, None, EN) == "nobody looks at this camera"
-    assert why_off(line, make_watched(fps=1.9, resting=(7,)), VI) == "cần 2 hình/giây, đang có 1,9"
+    assert why_off(line, make_watched(fps=1.9, resting=(7,)), VI) == "cần 5 hình/giây, đang có 1,9"
+    people = CameraRule(7, "a", "line", "Vào", LINE, ("person",))
+    assert why_off(people, make_watched(fps=1.6, resting=(7,)), EN) == "needs 2 frames/s, has 1.6"
     zone = CameraRule(8, "a", "zone", "Vùng", ((0.1, 0.1), (0.9, 0.1), (0.5, 0.9)))
     assert why_off(zone, make_watched(fps=0.05, resting=(8,)), EN) == "needs 0.10 frames/s, has 0.05"
     assert why_off(line, make_watched(failing=(7,)), EN) == "does not work: see the log of vision"

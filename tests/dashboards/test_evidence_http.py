@@ -18,7 +18,7 @@ from ioc.db.pool import Connection
 from ioc.live import Live
 from ioc.sealing import MasterKey
 from ioc.service import utc_now
-from tests.dashboards.test_feed_http import serving
+from tests.dashboards.test_feed_http import get, post, serving
 
 RAW = bytes(range(32))
 KEY = MasterKey(RAW)
@@ -60,14 +60,12 @@ def picture_of_alarm(connection: Connection, *, key: MasterKey | None = KEY, ala
 
 def ask(site: str, picture: object, body: object, *, who: str = "Lan", **headers: str) -> httpx.Response:
     cookies = {"operator": who} if who else {}
-    return httpx.post(
-        f"{site}/evidence/{picture}/original", json=body, headers={"Origin": site, **headers}, cookies=cookies
-    )
+    return post(f"{site}/evidence/{picture}/original", json=body, headers={"Origin": site, **headers}, cookies=cookies)
 
 
 def test_blurred_picture_is_served_as_it_is_kept(site: str, connection: Connection) -> None:
     picture, _ = picture_of_alarm(connection)
-    answer = httpx.get(f"{site}/evidence/{picture}.jpg")
+    answer = get(f"{site}/evidence/{picture}.jpg")
     assert (answer.status_code, answer.content) == (200, BLURRED)
     assert answer.headers["content-type"] == "image/jpeg"
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -90,7 +88,7 @@ HOSTILE += ["1.jpg.jpg", ".jpg", "1%00.jpg", "1;DROP.jpg", "..%2f..%2fetc%2fpass
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_picture_name_is_404(site: str, name: str) -> None:
     """No such thing, in few words, and nothing of the name comes back."""
-    answer = httpx.get(f"{site}/evidence/{name}")
+    answer = get(f"{site}/evidence/{name}")
     assert (answer.status_code, answer.text) == (404, "no such picture")
 
 
@@ -115,14 +113,14 @@ def test_original_needs_a_name_and_this_site(site: str, connection: Connection) 
     reason = {"reason": "cần xem"}
     assert ask(site, picture, reason, who="").status_code == 401
     assert ask(site, picture, reason, Origin="http://elsewhere.example").status_code == 403
-    form = httpx.post(
+    form = post(
         f"{site}/evidence/{picture}/original",
         content=json.dumps(reason),
         headers={"Origin": site, "Content-Type": "text/plain"},
         cookies={"operator": "Lan"},
     )
     assert form.status_code == 403
-    assert httpx.get(f"{site}/evidence/{picture}/original", cookies={"operator": "Lan"}).status_code == 404
+    assert get(f"{site}/evidence/{picture}/original", cookies={"operator": "Lan"}).status_code == 404
     assert accesses(connection, picture) == []
 
 
@@ -166,16 +164,16 @@ def test_original_says_why_it_stays_closed(site: str, connection: Connection) ->
     picture, incident = picture_of_alarm(connection)
     act = {"incident": incident, "reason": "hết thời hạn"}
     headers = {"Origin": site}
-    destroyed = httpx.post(f"{site}/actions/destroy_originals", json=act, headers=headers, cookies={"operator": "Minh"})
+    destroyed = post(f"{site}/actions/destroy_originals", json=act, headers=headers, cookies={"operator": "Minh"})
     assert destroyed.status_code == 200
     assert answer(picture) == (410, "destroyed")
-    again = httpx.post(f"{site}/actions/destroy_originals", json=act, headers=headers, cookies={"operator": "Minh"})
+    again = post(f"{site}/actions/destroy_originals", json=act, headers=headers, cookies={"operator": "Minh"})
     assert (again.status_code, "no original" in again.json()["error"]) == (400, True)
 
 
 @pytest.mark.parametrize("incident", [0, -1, 2**63, 1.5, "1", None])
 def test_destroy_originals_of_a_hostile_incident_is_400(site: str, incident: object) -> None:
-    answer = httpx.post(
+    answer = post(
         f"{site}/actions/destroy_originals",
         json={"incident": incident, "reason": "x"},
         headers={"Origin": site},

@@ -198,7 +198,9 @@ def test_entry_tells_what_was_entered(connection: Connection, topic: str) -> Non
 
 def act(wall: Wall, what: str, body: object, *, who: str = "An") -> httpx.Response:
     cookies = {"operator": who} if who else {}
-    return httpx.post(f"{wall.url}/actions/{what}", json=body, headers={"Origin": wall.url}, cookies=cookies)
+    return httpx.post(
+        f"{wall.url}/actions/{what}", json=body, headers={"Origin": wall.url}, cookies=cookies, timeout=60
+    )
 
 
 def test_light_over_http(wall: Wall, connection: Connection, topic: str) -> None:

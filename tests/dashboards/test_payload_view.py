@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboards.payload_view import MOST_LINES, as_text, blamed, fitting_view, hex_dump, json_lines, visible
+from dashboards.payload_view import MOST_LINES, MOST_TEXT, as_text, blamed, fitting_view, hex_dump, json_lines, visible
 from tests.ioc.test_json_path import JSON
 
 
@@ -93,6 +93,12 @@ def test_hex_dump() -> None:
     """Offset, bytes, letters."""
     assert hex_dump(b"ABC\0\xff").split() == ["000000", "41", "42", "43", "00", "ff", "ABC··"]
     assert len(hex_dump(bytes(10**6)).splitlines()) == 512
+
+
+def test_long_text_is_shown_in_part() -> None:
+    """Also one cut within a character."""
+    assert as_text("ế".encode() * 10**6, 4) == "ế\\xe1"
+    assert len(as_text(b"x" * 10**6)) == MOST_TEXT
 
 
 @given(st.text() | st.sampled_from(["\u202e", "\ud800", "\u2066<script>", "\x1b[2J"]))

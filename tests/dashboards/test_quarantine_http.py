@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
+from fastapi import Request
 
+from dashboards.origin import BodyError, said
 from dashboards.quarantine_search import key_of
 from ioc.db.audit import verify_audit
 from ioc.db.mappings import all_mappings
@@ -106,6 +109,30 @@ def test_what_makes_no_sense_is_refused(
     assert all_mappings(connection) == []
 
 
+@pytest.mark.parametrize("path", ["quarantine/preview", "actions/mapping", "evidence/1/original"])
+@pytest.mark.parametrize("body", [b'{"message": "\xff"}', b"[" * 16_000, b""])
+def test_body_that_is_no_json_is_refused(wall: Wall, path: str, body: bytes) -> None:
+    """As a fault of the caller: bytes that are no UTF-8, brackets without end, nothing."""
+    headers = {"Origin": wall.url, "Content-Type": "application/json"}
+    answer = httpx.post(f"{wall.url}/{path}", content=body, headers=headers, cookies={"operator": "An"}, timeout=60)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_body_without_end_is_not_read_to_its_end() -> None:
+    """No more of it is taken in than may be."""
+    taken = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal taken
+        taken += 1
+        return {"type": "http.request", "body": b" " * 1000, "more_body": True}
+
+    with pytest.raises(BodyError) as caught:
+        asyncio.run(said(Request({"type": "http"}, receive), dict[str, str], 4500))
+    assert (caught.value.status, taken) == (413, 5)
+
+
 def test_other_sites_may_not_ask(wall: Wall, connection: Connection) -> None:
     """Neither act nor look at what a mapping would store."""
     for path, body in (("actions/mapping", {"mapping": plain()}), ("quarantine/preview", {})):
@@ -117,21 +144,21 @@ def test_other_sites_may_not_ask(wall: Wall, connection: Connection) -> None:
 def test_preview_answers_in_the_browsers_language(wall: Wall, connection: Connection) -> None:
     """As JSON, whatever lies in quarantine."""
     message = held(connection, "garden/bed-1/air", {"temp": 20})
-    said = post(wall, "quarantine/preview", {"message": key_of(message)}).json()
-    assert said["mapping"]["items"] == [
+    tried = post(wall, "quarantine/preview", {"message": key_of(message)}).json()
+    assert tried["mapping"]["items"] == [
         {"path": "temp", "measure": "temperature", "scale": 1.0, "offset": 0.0, "unit": ""}
     ]
-    assert said["tried"][0]["values"] == ["Temperature 20 °C"]
+    assert tried["tried"][0]["values"] == ["Temperature 20 °C"]
 
 
 def test_payload_is_a_file_and_never_a_page(wall: Wall, connection: Connection) -> None:
     """The bytes as they came, which no browser shows or runs."""
     evil = b"<script>document.title='bad'</script>"
     message = held(connection, "garden/x/air", evil)
-    answer = httpx.get(f"{wall.url}/quarantine/payload/{key_of(message)}")
+    answer = httpx.get(f"{wall.url}/quarantine/payload/{key_of(message)}", timeout=60)
     assert answer.content == evil
     assert answer.headers["content-type"] == "application/octet-stream"
     assert answer.headers["content-disposition"].startswith("attachment; ")
     assert answer.headers["x-content-type-options"] == "nosniff"
     for name in ("x", "1-1", "1-" + "9" * 30):
-        assert httpx.get(f"{wall.url}/quarantine/payload/{name}").status_code == 404
+        assert httpx.get(f"{wall.url}/quarantine/payload/{name}", timeout=60).status_code == 404
