@@ -27,10 +27,12 @@ POINTS_AT_MOST: Final = 20
 SMALLEST: Final = 0.02
 #: Corners of the ground that turn by less lie on one line: twice the area of their triangle.
 _STRAIGHT: Final = 1e-4
-#: At this rate objects can be followed from frame to frame. What asks where they came from runs from here on, and rests below the
-#: second: what comes at about the rate would have it come and go.
-FOLLOWED_FPS: Final = 2.0
-RESTS_FPS: Final = 1.7
+#: At these rates people, and vehicles, can be followed from frame to frame; on rarer ones a vehicle is taken for the next behind
+#: it. What asks where they came from runs from here on, and rests below this share of it: what comes at about the rate would
+#: have it come and go.
+PEOPLE_FPS: Final = 2.0
+VEHICLES_FPS: Final = 5.0
+RESTS: Final = 0.85
 #: Rarer frames say nothing of what was between them: each would be the first.
 SEEN_FPS: Final = 0.1
 
@@ -53,7 +55,7 @@ class RuleKind(msgspec.Struct, frozen=True, kw_only=True):
         settings: the numbers it has.
         classes: the classes of `ioc.catalog.VISION_CLASSES` it looks at where a rule names none.
         choices: the classes a rule may name.
-        least_fps: frames a second that it needs, because what it would say would be wrong.
+        follows: it asks where objects came from; on frames too rare to follow them what it would say would be wrong.
         measure: of the camera, that it finds; of several rules the numbers add up, the states are the worst. "" = it only counts.
     """
 
@@ -63,8 +65,16 @@ class RuleKind(msgspec.Struct, frozen=True, kw_only=True):
     settings: tuple[Setting, ...] = ()
     classes: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
-    least_fps: float = SEEN_FPS
+    follows: bool = False
     measure: str = ""
+
+    def followed_fps(self, classes: tuple[str, ...] = ()) -> float:
+        """Frames a second on which these classes can be followed; () = those it looks at where a rule names none."""
+        return PEOPLE_FPS if (classes or self.classes) == ("person",) else VEHICLES_FPS
+
+    def least_fps(self, classes: tuple[str, ...] = ()) -> float:
+        """Frames a second that it needs."""
+        return self.followed_fps(classes) if self.follows else SEEN_FPS
 
 
 def _seconds(default: float, least: float, vi: str, en: str) -> Setting:
@@ -81,9 +91,9 @@ RULE_KINDS: Final[dict[str, RuleKind]] = {
             shape="line",
             classes=tuple(VISION_CLASSES),
             choices=tuple(VISION_CLASSES),
-            least_fps=FOLLOWED_FPS,
+            follows=True,
         ),
-        # Below `FOLLOWED_FPS` it counts, and says nothing of how long anything stayed.
+        # Where they cannot be followed it counts, and says nothing of how long anything stayed.
         RuleKind(
             key="zone",
             label=Label("Vùng đếm", "Counting zone"),
@@ -110,7 +120,7 @@ RULE_KINDS: Final[dict[str, RuleKind]] = {
             settings=(_seconds(60, 10, "Báo trong", "Reported for"),),
             classes=VEHICLES,
             choices=VEHICLES,
-            least_fps=FOLLOWED_FPS,
+            follows=True,
         ),
         RuleKind(
             key="congestion",
@@ -176,7 +186,7 @@ RULE_KINDS: Final[dict[str, RuleKind]] = {
             settings=(_seconds(180, 5, "Ở lại lâu hơn", "Stays for longer than"),),
             classes=("person",),
             choices=("person",),
-            least_fps=FOLLOWED_FPS,
+            follows=True,
         ),
         # Whatever moves over it gets a speed.
         RuleKind(
@@ -201,7 +211,7 @@ RULE_KINDS: Final[dict[str, RuleKind]] = {
                     most=500,
                 ),
             ),
-            least_fps=FOLLOWED_FPS,
+            follows=True,
         ),
     )
 }

@@ -13,7 +13,7 @@ from ioc import topics
 from ioc.model import State
 from ioc.mqtt import Client, Contact
 
-#: So long the broker may take to hand over a retained announcement of the camera; then it has none.
+#: So long after it has granted the subscription the broker may take to hand over a retained announcement; then it has none.
 _RETAINED_S: Final = 1.0
 _LAST_WILL: Final = msgspec.json.encode({"state": "offline", "reason": "lwt"})
 
@@ -31,9 +31,11 @@ class CameraVoice:
         self._state_topic = topics.build(camera, "state")
         self._state: bytes | None = None
         self._announcing: threading.Timer | None = None
+        self._announced = False
         self._client = Client(contact, f"capture-{camera}")
         self._client.will_set(self._state_topic, _LAST_WILL, qos=1)
         self._client.on_connect = self._on_connect
+        self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
         self._client.reconnect_delay_set(1, 30)
         # It connects, and connects again, in its own thread.
@@ -73,17 +75,24 @@ class CameraVoice:
         if reason.is_failure:
             return
         # Whoever announced the camera before knows its name and place; ours would overwrite them.
+        self._announced = False
         client.subscribe(self._announce_topic, qos=1)
-        self._announcing = threading.Timer(_RETAINED_S, self._announce)
-        self._announcing.daemon = True
-        self._announcing.start()
         if self._state is not None:
             client.publish(self._state_topic, self._state, qos=1)
 
+    def _on_subscribe(self, client: paho.Client, userdata: Any, mid: int, reasons: Any, properties: Any) -> None:
+        del client, userdata, mid, reasons, properties
+        if not self._announced:
+            self._announcing = threading.Timer(_RETAINED_S, self._announce)
+            self._announcing.daemon = True
+            self._announcing.start()
+
     def _on_message(self, client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:
         del client, userdata
-        if message.payload and self._announcing is not None:
-            self._announcing.cancel()
+        if message.payload:
+            self._announced = True
+            if self._announcing is not None:
+                self._announcing.cancel()
 
     def _announce(self) -> None:
         said = msgspec.json.encode({"kind": "camera", "name": self.camera, "attrs": {"source": "capture"}})

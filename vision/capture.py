@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
@@ -67,12 +68,13 @@ class Camera:
                     async for time_ms, jpeg in frames:
                         self._took(time_ms, jpeg)
                         pauses = backoff(FIRST_PAUSE_S, MOST_PAUSE_S)
-            except (SourceError, OSError) as error:
-                # OSError: a path that cannot be one, or this machine has no more of something. Other sources go on.
-                self._log.lost(error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other sources go on
+                # OSError: a path that cannot be one, or this machine has no more of something.
+                why = str(error) if isinstance(error, (SourceError, OSError)) else _fault(error)
+                self._log.lost(why)
                 self.online = False
-                if str(error) != self._why:
-                    self._why = str(error)
+                if why != self._why:
+                    self._why = why
                     self.voice.say("offline", self._why)
             await asyncio.sleep(next(pauses))
             self.reconnects += 1
@@ -103,6 +105,12 @@ class Camera:
         if place.url.startswith("http"):
             return snapshots(place, fps, most)
         return stream(place, fps, most)
+
+
+def _fault(error: Exception) -> str:
+    """What failed, and where; not its text, which may hold a password."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(at.filename).name}:{at.lineno}"
 
 
 def still_files(path: Path) -> list[Path] | None:

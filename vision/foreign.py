@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import yaml
 
-from ioc.errors import ModelError
+from ioc.errors import DatasetError, ModelError
 from ioc.settings import Settings
 from vision.engine import Detector, open_detector
 from vision.manifest import MANIFEST, Model
@@ -103,7 +103,14 @@ def read_names(path: Path) -> tuple[str, ...]:
 
 
 def class_map(label_names: Sequence[str], classes: Sequence[str]) -> dict[int, int]:
-    """Number of each class of label files that a detector has, to the detector's number; names are compared, not numbers."""
+    """Number of each class of label files that a detector has, to the detector's number; names are compared, not numbers.
+
+    Raises:
+        DatasetError: two classes of the label files have one name.
+    """
+    names = [name.strip().lower() for name in label_names]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DatasetError(f"classes of the label files: {', '.join(twice)} is there more than once")
     known = {_canonical(name): number for number, name in enumerate(classes)}
     return {number: known[_canonical(name)] for number, name in enumerate(label_names) if _canonical(name) in known}
 

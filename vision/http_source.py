@@ -36,8 +36,10 @@ async def fetch(client: httpx.AsyncClient, place: Place) -> bytes:
                 status, _, body = await _get(client, place, httpx.BasicAuth(place.user, place.password))
     except TimeoutError as error:
         raise SourceError(f"no answer within {REQUEST_S:.0f} s") from error
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        # The text of the library's errors may hold the URL, and with it a token.
+    except SourceError:
+        raise
+    except Exception as error:
+        # What a strange challenge raises is of any kind. The text of the library's errors may hold the URL, and with it a token.
         raise SourceError(f"no picture: {type(error).__name__}") from error
     if 300 <= status < 400:
         raise SourceError(f"answers {status}, a redirect: name the URL it leads to")

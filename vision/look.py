@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from typing import Final
 
 import cv2
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
-from vision.picture import MOST_PIXELS
+from vision.picture import decode_shrunk, segments
 
 Grey = npt.NDArray[np.float32]
 
@@ -24,7 +23,6 @@ COLUMNS: Final = 10
 ROWS: Final = 6
 #: Fine detail is measured in a picture twice as large.
 _FINE: Final = (2 * WIDTH, 2 * HEIGHT)
-_STARTS_SCAN: Final = 0xDA
 _QUANTISES: Final = 0xDB
 
 
@@ -55,10 +53,7 @@ def look_at(jpeg: bytes, time: float, behind_s: float = 0.0) -> Look:
     """
     height, width, _, _ = simplejpeg.decode_jpeg_header(jpeg)
     shrink = next((step for step in (8, 4, 2) if width >= step * _FINE[0] and height >= step * _FINE[1]), 1)
-    if height * width / shrink**2 > MOST_PIXELS:
-        raise ValueError(f"a picture of {width}x{height} pixels, expected at most {MOST_PIXELS} after shrinking")
-    least = {} if shrink == 1 else {"min_height": math.ceil(height / shrink), "min_width": math.ceil(width / shrink)}
-    pixels = np.asarray(simplejpeg.decode_jpeg(jpeg, "GRAY", fastdct=True, **least), dtype=np.uint8)[:, :, 0]
+    pixels = decode_shrunk(jpeg, "GRAY", shrink)[:, :, 0]
     return look_at_pixels(pixels, time, behind_s, coding=_tables(jpeg) + width.to_bytes(2) + height.to_bytes(2))
 
 
@@ -77,10 +72,7 @@ def _floats(array: object) -> Grey:
 def _tables(jpeg: bytes) -> bytes:
     """A digest of the quantisation tables of a JPEG whose header has been read; what is damaged in it ends the search."""
     digest = hashlib.blake2b(digest_size=8)
-    at = 2
-    while at + 4 <= len(jpeg) and jpeg[at] == 0xFF and jpeg[at + 1] != _STARTS_SCAN:
-        length = int.from_bytes(jpeg[at + 2 : at + 4])
-        if jpeg[at + 1] == _QUANTISES:
-            digest.update(jpeg[at + 4 : at + 2 + length])
-        at += 2 + max(2, length)
+    for marker, content in segments(jpeg):
+        if marker == _QUANTISES:
+            digest.update(content)
     return digest.digest()

@@ -23,7 +23,13 @@ CONNECT_S: Final = 10.0
 MOST_HEAD: Final = 65_536
 MOST_BODY: Final = 1_048_576
 _BLOCK: Final = 65_536
-_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
+#: A head of which there is one way to read it. FFmpeg ends a line at a bare line feed, a head at a NUL, and takes any line that
+#: begins with `$` for a packet: it would find other messages in what allows them.
+_HEAD: Final = re.compile(
+    rb"(?:RTSP/\d\.\d (?P<status>\d{3})(?: [^\0-\x1f]*)?|(?P<method>[A-Z_]+) [!-~]+ RTSP/\d\.\d)\r\n"
+    rb"(?:[\w!#%&'*+.^`|~-]+:[^\0-\x08\n-\x1f]*\r\n)*"
+)
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:([^\r]*)", re.IGNORECASE)
 
 
 class Messages:
@@ -62,19 +68,26 @@ class Messages:
                 if len(held) - at > MOST_HEAD:
                     raise SourceError("sends no RTSP: a head without an end")
                 return None
-            stated = _LENGTH.search(held, at, head + 2)
-            body = int(stated[1]) if stated else 0
-            if body > MOST_BODY:
-                raise SourceError(f"sends no RTSP: an answer of {body} bytes")
-            _refuse_redirect(bytes(held[at : held.find(b"\r\n", at)]))
-            length = head + 4 - at + body
+            length = head + 4 - at + _body(bytes(held[at : head + 2]))
         return length if len(held) - at >= length else None
 
 
-def _refuse_redirect(line: bytes) -> None:
-    words = line.split()
-    if words[:1] == [b"REDIRECT"] or (len(words) > 1 and words[0].startswith(b"RTSP/") and words[1].startswith(b"3")):
+def _body(head: bytes) -> int:
+    """Length of the body that follows a head.
+
+    Raises:
+        SourceError: a redirect, or no head of RTSP.
+    """
+    parts = _HEAD.fullmatch(head)
+    lengths = [stated.strip() for stated in _LENGTH.findall(head)]
+    if parts is None or len(lengths) > 1 or not all(stated.isdigit() and len(stated) < 10 for stated in lengths):
+        raise SourceError(f"sends no RTSP: a head that begins with {head[:40]!r}")
+    if parts["method"] == b"REDIRECT" or (parts["status"] or b"").startswith(b"3"):
         raise SourceError("answers with a redirect: name the URL it leads to")
+    body = int(lengths[0]) if lengths else 0
+    if body > MOST_BODY:
+        raise SourceError(f"sends no RTSP: an answer of {body} bytes")
+    return body
 
 
 class Relay:

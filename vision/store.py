@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from psycopg import sql
 
 from ioc.db.copy import CAMERA_COUNT, DETECTION, stage, store
-from ioc.db.pool import Connection, connect, edition, translated
+from ioc.db.pool import Connection, connect, edition, hang_up, translated
 from ioc.db.readings import begin_writing, newest_of, store_readings
 from ioc.errors import StorageError
 from ioc.model import Reading
@@ -84,6 +85,8 @@ def write_scenes(connection: Connection, scenes: Sequence[Scene], also: Also | N
     return fresh
 
 
+#: A write without an answer is given up after so long: later than one that waits for a lock, which the server ends.
+ANSWER_S: Final = 12.0
 #: A write waits so long for a server that just ended the connection.
 _AT_ONCE_S = 0.5
 
@@ -102,12 +105,19 @@ class Store:
         self._thread: threading.Thread | None = None
         self._pauses = backoff()
         self._lost_at_once = False
+        self._asked_at: float | None = None
         self._connect_soon(0.0)
 
     @property
     def missing(self) -> str | None:
         """Why nothing can be stored now, None when it can."""
         return self._why if self._connection is None else None
+
+    def look(self) -> None:
+        """Hang up on a server that gives no answer; called from another thread than the writer's, every second or so."""
+        asked_at, connection = self._asked_at, self._connection
+        if asked_at is not None and connection is not None and time.monotonic() - asked_at > ANSWER_S:
+            hang_up(connection)
 
     def write(self, scenes: Sequence[Scene], also: Also | None = None) -> list[Scene]:
         """Store scenes; see `write_scenes`.
@@ -128,6 +138,7 @@ class Store:
         connection = self._connection
         if connection is None:
             raise StorageError(self._why)
+        self._asked_at = time.monotonic()
         try:
             fresh = write_scenes(connection, scenes, also)
         except StorageError as error:
@@ -137,6 +148,8 @@ class Store:
             connection.close()
             self._connect_soon(0.0 if self._lost_at_once else next(self._pauses))
             raise
+        finally:
+            self._asked_at = None
         self._pauses = backoff()
         return fresh
 

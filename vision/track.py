@@ -3,7 +3,8 @@
 Two stages after ByteTrack (Zhang et al. 2022, arXiv:2110.06864): first what the detector is sure of, then what it is not, which
 may carry a track on and never begins one. Motion is a Kalman filter of constant velocity for the box's centre and size, its noise
 in parts of the object's own height, so that it holds for near and far objects and for any frame rate. Where boxes of an object no
-longer overlap, because frames are far apart, the nearest box within its reach is taken.
+longer overlap, because frames are far apart, the nearest box within its reach is taken; a vehicle is expected to go where others
+went before it, and where it may be either of two boxes it is followed to neither, which is said.
 
 Lengths are in heights of the picture.
 """
@@ -27,6 +28,17 @@ OVERLAP: Final = 0.3
 #: A track's own box is looked for this far beside its place, in its heights, plus `REACH_S` of it a second without a look.
 REACH: Final = 0.3
 REACH_S: Final = 1.5
+#: A vehicle that was seen once may have gone so many of its sizes a second, where there is one box that it can be and no other
+#: that is less than this much further.
+FASTEST: Final = 16.0
+CLEARLY: Final = 1.5
+#: A new vehicle is expected to move as others did of late, in so many looks, within so many of its sizes, if they went one way:
+#: if their mean velocity is more than this share of their mean speed.
+WAYS: Final = 1000
+ABOUT: Final = 3.0
+AGREE: Final = 0.5
+#: Neither is tried on frames that are further apart.
+CLOSE_S: Final = 0.3
 #: Overlap from which they are one whatever else speaks against it.
 SURELY: Final = 0.5
 #: An object's area changes by this factor at most between two looks.
@@ -61,6 +73,7 @@ class Tracks(NamedTuple):
         velocity: (n, 2) of the centre, in heights of the picture a second.
         sure: whether it was looked at often enough to be an object.
         ended: numbers that will not be seen again.
+        doubts: (n, 2, 2) from where to where vehicles may have gone that were not followed: feet, in fractions of the picture.
     """
 
     ids: Ints
@@ -70,6 +83,7 @@ class Tracks(NamedTuple):
     velocity: Floats
     sure: NDArray[np.bool_]
     ended: tuple[int, ...]
+    doubts: Floats
 
 
 class Tracker:
@@ -87,7 +101,7 @@ class Tracker:
             classes: how many the detector tells apart.
             person: number of the class that is no vehicle.
         """
-        self._person = person
+        self._person = -1 if person is None else person
         self._time: float | None = None
         self._interval = 0.0
         self._next = 1
@@ -96,7 +110,11 @@ class Tracker:
         self._cov: Floats = np.empty((0, 3, 4))  # of the place, of both, of the velocity
         self._votes: Floats = np.empty((0, classes))
         self._looks: Ints = np.empty(0, dtype=np.int64)
+        #: Looks until it is an object: one more where the second was far from the first.
+        self._needs: Ints = np.empty(0, dtype=np.int64)
         self._seen: Floats = np.empty(0)
+        #: Where vehicles were of late and how they moved, place and velocity.
+        self._ways: Floats = np.empty((0, 2, 2))
 
     def step(self, time: float, boxes: NDArray[np.floating], aspect: float) -> Tracks | None:
         """Look at one frame.
@@ -122,11 +140,11 @@ class Tracker:
         self._interval = gap if self._interval == 0 else 0.8 * self._interval + 0.2 * gap
         found, votes = _objects(np.asarray(boxes, dtype=np.float64).reshape(-1, 6), aspect, self._votes.shape[1])
         self._predict(gap)
-        pairs = self._pair(time, found)
+        pairs, doubts = self._pair(time, gap, found)
         self._update(time, found, votes, pairs)
         ended += self._end(time)
         self._begin(time, found, votes, pairs)
-        return self._tracks(time, aspect, tuple(ended))
+        return self._tracks(time, aspect, tuple(ended), doubts / (aspect, 1.0))
 
     # --- the filter ---
 
@@ -156,8 +174,8 @@ class Tracker:
 
     # --- who is who ---
 
-    def _pair(self, time: float, found: Floats) -> Ints:
-        """(track, box) pairs, in two stages."""
+    def _pair(self, time: float, gap: float, found: Floats) -> tuple[Ints, Floats]:
+        """(track, box) pairs, in three stages, and the ways of vehicles that are in doubt."""
         here = self._mean[:, 0]
         # How far an object may be from where it was expected grows with the time it was not looked at, not with what the filter
         # thinks of it. What was lost for longer must lie where it is expected.
@@ -172,25 +190,48 @@ class Tracker:
         near = np.clip(1 - away / np.maximum(reach[at], 1e-9), 0, 1)
         growth = one[:, 2] * one[:, 3] / np.maximum(other[:, 2] * other[:, 3], 1e-12)
         alike = (growth < GROWTH) & (growth > 1 / GROWTH)
-        if self._person is not None:
-            alike &= (self._votes[at].argmax(axis=1) == self._person) == (other[:, 5] == self._person)
+        alike &= self._people()[at] == (other[:, 5] == self._person)
         likeness = np.where(alike, overlap + near, np.where(overlap >= SURELY, overlap, 0.0))
         sure = other[:, 4] >= SURE
         # A track of one look is a guess: it waits until those that are known have chosen.
-        known = self._looks[at] >= LOOKS
+        known = (self._looks >= self._needs)[at]
         pairs = _Pairs(len(here), len(found))
         for stage, among in ((known & sure, likeness), (sure, likeness), (~sure & (overlap >= OVERLAP), overlap)):
             pairs.match(at[stage], box[stage], among[stage])
-        return np.array(pairs.made, dtype=np.int64).reshape(-1, 2)
+        doubts = self._leap(gap, found, pairs)
+        return np.array(pairs.made, dtype=np.int64).reshape(-1, 2), doubts
+
+    def _leap(self, gap: float, found: Floats, pairs: _Pairs) -> Floats:
+        """Pair vehicles that are guesses and may have outrun their reach, where it is clear to what; returns what is not."""
+        close = gap <= FRAMES * CLOSE_S and self._interval <= CLOSE_S
+        guess = (self._looks < self._needs) & pairs.track_free & ~self._people() & close
+        new = (found[:, 4] >= SURE) & pairs.box_free & (found[:, 5] != self._person)
+        at, box = np.flatnonzero(guess), np.flatnonzero(new)
+        one, other = self._mean[at, 0], found[box, :4]
+        away = np.hypot(one[:, None, 0] - other[:, 0], one[:, None, 1] - other[:, 1])
+        growth = (one[:, 2] * one[:, 3])[:, None] / np.maximum(other[:, 2] * other[:, 3], 1e-12)
+        reach = np.sqrt(one[:, 2] * one[:, 3])[:, None] * FASTEST * gap
+        away[(away > reach) | (growth >= GROWTH) | (growth <= 1 / GROWTH)] = np.inf
+        rival = np.minimum(_least_other(away), _least_other(away.T).T)
+        clear = np.isfinite(away) & (self._looks[at] == 1)[:, None] & (rival >= CLEARLY * away)
+        track, to = np.nonzero(clear)
+        pairs.match(at[track], box[to], np.ones(len(track)))
+        self._needs[at[track]] = LOOKS + 1
+        track, to = np.nonzero(np.isfinite(away) & pairs.track_free[at][:, None] & pairs.box_free[box])
+        one = one - gap * self._mean[at, 1]
+        ways = np.stack([one[track], other[to]], axis=1)
+        return ways[:, :, :2] + ways[:, :, 2:] * (0.0, 0.5)
 
     def _end(self, time: float) -> list[int]:
         """End the tracks that were not seen for too long; returns their numbers."""
         unseen = time - self._seen
         speed = np.hypot(self._mean[:, 1, 0], self._mean[:, 1, 1])
-        still = (speed < STILL * self._mean[:, 0, 3]) & (self._looks > LOOKS)
+        still = (speed < STILL * self._mean[:, 0, 3]) & (self._looks > self._needs)
         patience = np.maximum(np.where(still, STILL_PATIENCE_S, PATIENCE_S), FRAMES * self._interval)
-        known = self._looks >= LOOKS
-        stays = np.where(known, unseen <= patience, unseen == 0)
+        known = self._looks >= self._needs
+        # Whose motion is known by one leap is waited for as long as a frame may be lost.
+        leapt = (self._looks >= LOOKS) & (unseen <= FRAMES * self._interval)
+        stays = np.where(known, unseen <= patience, leapt | (unseen == 0))
         gone: list[int] = self._ids[~stays].tolist()
         self._keep(stays)
         return gone
@@ -200,21 +241,42 @@ class Tracker:
         new[pairs[:, 1]] = False
         rows = np.flatnonzero(new)
         height = found[rows, 3:4]
+        begun = np.stack([found[rows, :4], self._flow(time, found[rows])], axis=1)
         place = np.broadcast_to((_SEEN * height) ** 2, (len(rows), 4))
-        self._mean = np.concatenate([self._mean, np.stack([found[rows, :4], np.zeros((len(rows), 4))], axis=1)])
+        self._mean = np.concatenate([self._mean, begun])
         cov = np.stack([place, np.zeros((len(rows), 4)), (_UNKNOWN * height) ** 2], axis=1)
         self._cov = np.concatenate([self._cov, cov])
         self._votes = np.concatenate([self._votes, votes[rows]])
         self._looks = np.concatenate([self._looks, np.ones(len(rows), dtype=np.int64)])
+        self._needs = np.concatenate([self._needs, np.full(len(rows), LOOKS)])
         self._seen = np.concatenate([self._seen, np.full(len(rows), time)])
         self._ids = np.concatenate([self._ids, np.arange(self._next, self._next + len(rows))])
         self._next += len(rows)
 
+    def _flow(self, time: float, new: Floats) -> Floats:
+        """How vehicles that are new may move: as most that were followed about there of late; not at all where those disagree."""
+        followed = (self._looks >= self._needs) & (self._seen == time) & ~self._people()
+        self._ways = np.concatenate([self._ways, self._mean[followed][:, :, :2]])[-WAYS:]
+        place, velocity = self._ways[:, 0], self._ways[:, 1]
+        away = np.hypot(new[:, None, 0] - place[:, 0], new[:, None, 1] - place[:, 1])
+        about = (away <= ABOUT * np.sqrt(new[:, 2] * new[:, 3])[:, None]) & (new[:, 5] != self._person)[:, None]
+        number = np.maximum(about.sum(axis=1), 1)
+        mean = about @ velocity / number[:, None]
+        pace = about @ np.hypot(velocity[:, 0], velocity[:, 1]) / number
+        straight = np.hypot(mean[:, 0], mean[:, 1])
+        agree = (straight > AGREE * pace) & (self._interval <= CLOSE_S)
+        return np.pad(mean * np.where(agree, pace / np.maximum(straight, 1e-9), 0.0)[:, None], ((0, 0), (0, 2)))
+
+    def _people(self) -> NDArray[np.bool_]:
+        """Which tracks are people."""
+        return np.asarray(self._votes.argmax(axis=1) == self._person)
+
     def _keep(self, which: NDArray[np.bool_]) -> None:
         self._ids, self._mean, self._cov = self._ids[which], self._mean[which], self._cov[which]
         self._votes, self._looks, self._seen = self._votes[which], self._looks[which], self._seen[which]
+        self._needs = self._needs[which]
 
-    def _tracks(self, time: float, aspect: float, ended: tuple[int, ...]) -> Tracks:
+    def _tracks(self, time: float, aspect: float, ended: tuple[int, ...], doubts: Floats) -> Tracks:
         rows = np.flatnonzero(self._seen == time)
         x, y, width, height = self._mean[rows, 0].T
         boxes = np.stack([(x - width / 2) / aspect, y - height / 2, (x + width / 2) / aspect, y + height / 2], axis=1)
@@ -225,8 +287,9 @@ class Tracker:
             boxes,
             np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]], axis=1),
             self._mean[rows, 1, :2],
-            self._looks[rows] >= LOOKS,
+            self._looks[rows] >= self._needs[rows],
             ended,
+            doubts,
         )
 
 
@@ -279,18 +342,24 @@ def _overlap(one: Floats, other: Floats) -> Floats:
     return np.asarray(shared / np.maximum(both, 1e-12))
 
 
+def _least_other(values: Floats) -> Floats:
+    """Of each value the least of the others in its row, infinite without any."""
+    least = np.partition(np.pad(values, ((0, 0), (0, 2)), constant_values=np.inf), 1, axis=1)
+    return np.where(values == least[:, :1], least[:, 1:2], least[:, :1])
+
+
 class _Pairs:
     """Tracks and boxes that belong together, the most alike first, each once."""
 
     def __init__(self, tracks: int, boxes: int) -> None:
         self.made: list[tuple[int, int]] = []
-        self._track_free = [True] * tracks
-        self._box_free = [True] * boxes
+        self.track_free = np.ones(tracks, dtype=np.bool_)
+        self.box_free = np.ones(boxes, dtype=np.bool_)
 
     def match(self, at: Ints, box: Ints, likeness: Floats) -> None:
         """Pair what is still free; 0 = never."""
         order = np.argsort(-likeness, kind="stable")[: int(np.count_nonzero(likeness > 0))]
         for track, found in zip(at[order].tolist(), box[order].tolist(), strict=True):
-            if self._track_free[track] and self._box_free[found]:
-                self._track_free[track] = self._box_free[found] = False
+            if self.track_free[track] and self.box_free[found]:
+                self.track_free[track] = self.box_free[found] = False
                 self.made.append((track, found))

@@ -181,7 +181,7 @@ def _share(before: Grey, now: Grey) -> float:
 
 
 def _blocks(before: Grey, now: Grey) -> tuple[Grey, Grey, Blocks]:
-    """Per block: correlation, contrast against before, whether it has structure.
+    """Per block: correlation, light or contrast against before, whichever is less, whether it has structure.
 
     The correlation is the best within one cell, so that a swaying pole is no other view.
     """
@@ -194,9 +194,11 @@ def _blocks(before: Grey, now: Grey) -> tuple[Grey, Grey, Blocks]:
         found = shared / np.sqrt(np.maximum(var * near_var, 1e-6))
         best = found if best is None else np.maximum(best, found)
     assert best is not None
-    _, now_var = _moments(now)
+    now_mean, now_var = _moments(now)
     judged = (var > _STRUCTURE**2) & (now_var > (_STRUCTURE / 2) ** 2)
-    return best, np.sqrt(now_var / np.maximum(var, 1e-6)), judged
+    # A street lamp's pool is contrast too, but none that makes detail: that grows and goes with the light on the block.
+    light, contrast = now_mean / np.maximum(mean, 1e-3), np.sqrt(now_var / np.maximum(var, 1e-6))
+    return best, np.minimum(light, contrast), judged
 
 
 def _moments(grey: Grey) -> tuple[Grey, Grey]:

@@ -10,12 +10,14 @@ Every queue between them is short and blocks, so pressure ends at the mailbox, w
 
 from __future__ import annotations
 
+import faulthandler
+import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -52,6 +54,10 @@ _COMMIT_EVERY_S: Final = 0.05
 #: How often the clock is set, and how often figures of the cameras are told.
 _CLOCK_S: Final = 60.0
 _TELL_S: Final = 1.0
+#: A batch that takes longer hangs, and the cameras are let go; in the end the process ends, to be started again, for nothing else
+#: can be ended.
+STUCK_S: Final = 20.0
+HANGS_S: Final = 60.0
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -118,6 +124,8 @@ class Worker:
         self._evidence = Evidence(service)
         self._fetched: dict[str, datetime] = {}
         self._redis_minus_ours_s = 0.0
+        #: When each thread that has a batch in hand began with it.
+        self._working: dict[int, float] = {}
         self._decoders = ThreadPoolExecutor(min(8, max(2, settings.vision_batch)), "decode")
         self._share = Share(live, settings.vision_group, service.instance)
         self.figures = Figures(detector.name, detector.weights, service.instance)
@@ -162,6 +170,9 @@ class Worker:
         # Newest word of cameras that are others', or nobody's yet: when they become ours, it is looked at.
         elsewhere: dict[str, Notice] = {}
         while not self._service.stopping.is_set():
+            # Before the lease is renewed: one that had ended meanwhile was others'.
+            self._watchers.keep(self._share.mine(()))
+            moves = self._watch_work()
             self._watch_store()
             self._watch_rules()
             with self._changed:
@@ -172,8 +183,9 @@ class Worker:
                     self._redis_minus_ours_s = self._live.time() - time.monotonic()
                     set_clock = now + _CLOCK_S
                 after = after or f"{int((now + self._redis_minus_ours_s - self._stale_s) * 1000)}-0"
-                self._share.renew()
-                if now >= tell:
+                if moves:
+                    self._share.renew()
+                if moves and now >= tell:
                     self._live.put_camera_figures(
                         msgspec.structs.replace(one, budget=self._mailbox.budget(one.camera))
                         for one in self.figures.cameras(self._share.cameras)
@@ -203,8 +215,35 @@ class Worker:
             # With Redis away the lease ends by itself.
             self._share.leave()
 
+    def _watch_work(self) -> bool:
+        """Whether work moves; where it does not, the lease is not renewed and others get the cameras.
+
+        What hangs in a library or a device cannot be ended, and holds what the others would need to end in order.
+        """
+        now = time.monotonic()
+        stuck_s = now - min([*self._working.values()], default=now)
+        if stuck_s > HANGS_S:
+            self._service.log.critical("a batch is worked on without end, the process ends")
+            faulthandler.dump_traceback()
+            os._exit(1)
+        if stuck_s > STUCK_S:
+            self._service.degrade("work", f"a batch has taken {stuck_s:.0f} s; the cameras are left to others")
+            return False
+        self._service.recover("work")
+        return True
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """A thread has a batch in hand."""
+        self._working[threading.get_ident()] = time.monotonic()
+        try:
+            yield
+        finally:
+            del self._working[threading.get_ident()]
+
     def _watch_store(self) -> None:
         """Say that TimescaleDB is away, or back, also while no frame comes."""
+        self._store.look()
         missing = self._store.missing
         if missing is None:
             self._service.recover("timescaledb")
@@ -235,7 +274,7 @@ class Worker:
         while not self._service.stopping.is_set():
             notices = self._collect()
             if notices:
-                with self._detector.using() as detector:
+                with self._at_work(), self._detector.using() as detector:
                     looked = self._look(notices, detector)
                 self._hand_on(looked)
                 with self._changed:
@@ -340,7 +379,8 @@ class Worker:
                 while not self._looked.empty():
                     batch = batch + self._looked.get_nowait()
                 committed = time.monotonic()
-                self._finish(batch)
+                with self._at_work():
+                    self._finish(batch)
         finally:
             self._writer_gone.set()
 

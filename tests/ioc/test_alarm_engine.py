@@ -34,7 +34,7 @@ from tests.ioc.test_alarm_world import make_device
 BURNING, FINE = 5.0, 0.0
 
 
-def eventually(check: Callable[[], Any], within_s: float = 30.0) -> Any:
+def eventually(check: Callable[[], Any], within_s: float = 90.0) -> Any:
     """Ask until it is true; returns the answer."""
     deadline = time.monotonic() + within_s
     while True:
@@ -162,7 +162,7 @@ def test_engine_ends_in_order_when_told(start: Start, city: City, live: Live) ->
     engine = start()
     eventually(lambda: acting(live, engine))
     engine.terminate()
-    assert engine.wait(15) == 0
+    assert engine.wait(60) == 0
 
 
 def test_engine_killed_in_a_storm_loses_and_doubles_nothing(city: City, start: Start, live: Live) -> None:
@@ -180,11 +180,11 @@ def test_engine_killed_in_a_storm_loses_and_doubles_nothing(city: City, start: S
         engine.wait()
         counts.append(len(city.alive()))
         engine = start()
-    eventually(lambda: len(city.alive()) == 400, 60)
+    eventually(lambda: len(city.alive()) == 400)
     (opened,) = city.connection.execute("SELECT count(*) FROM alarm").fetchone() or (0,)
     assert opened == 400, f"alive after each kill: {counts}"
     city.say(dict.fromkeys(names, FINE))
-    eventually(lambda: set(city.alive().values()) == {"returned_unacknowledged"}, 60)
+    eventually(lambda: set(city.alive().values()) == {"returned_unacknowledged"})
     logs = [stored.log_of(city.connection, incident.id) for incident in stored.open_incidents(city.connection)]
     assert [verify(log) for log in logs] == [None] * 7
     kinds = [entry.kind for log in logs for entry in log]
@@ -347,9 +347,12 @@ def test_engine_shelf_time_ends_by_itself(city: City, start: Start, live: Live) 
     city.say({"bin": BURNING})
     eventually(lambda: city.alive())
     (alarm,) = stored.alive_alarms(city.connection)
-    until: datetime = utc_now() + timedelta(seconds=2)
-    live.publish(actions.shelve(city.connection, [alarm.id], until, "đang xử lý", "a"))
-    assert city.alive() == {("bin_burning", "bin"): "shelved"}
+    until: datetime = utc_now() + timedelta(seconds=5)
+    shelved = actions.shelve(city.connection, [alarm.id], until, "đang xử lý", "a")
+    assert [row.state for change in shelved if isinstance(change, AlarmsChanged) for row in change.alarms] == [
+        "shelved"
+    ]
+    live.publish(shelved)
     eventually(lambda: city.alive() == {("bin_burning", "bin"): "unacknowledged"})
     assert utc_now() >= until
 

@@ -16,11 +16,12 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from ingest.simulator.footage import find
-from ioc.camera_rules import CameraRule
+from ioc.camera_rules import RULE_KINDS, CameraRule
 from ioc.db.audit import verify_audit
 from ioc.db.camera_rules import ADD, add, change, history, remove, rules_of
 from ioc.db.pool import Connection
 from ioc.demo_rules import DRAWN, WHO, draw
+from ioc.settings import Settings
 from tests.fix_ingest import eventually
 from tests.fix_stack import Database
 
@@ -50,10 +51,11 @@ def names(connection: Connection, camera: str) -> list[str]:
 
 
 def test_every_rule_can_be_followed() -> None:
-    """As the editor would ask of them, with names of their own."""
+    """As the editor would ask of them, with names of their own, on as many frames as a CPU looks at."""
     for rules in DRAWN.values():
         for rule in rules:
             rule.check()
+            assert RULE_KINDS[rule.kind].least_fps(rule.classes) <= Settings().vision_max_fps
         assert len({rule.name for rule in rules}) == len(rules)
         assert sum(rule.kind == "ground" for rule in rules) <= 1
 

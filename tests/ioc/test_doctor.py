@@ -178,8 +178,11 @@ def test_broker_that_wants_a_password_is_named(settings: Settings, cache: CacheS
 QUEUE = "broker's queue"
 
 
-def test_messages_that_the_broker_dropped_are_counted(settings: Settings, runtime: Path, topic: str) -> None:
+def test_messages_that_the_broker_dropped_are_counted(
+    settings: Settings, runtime: Path, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is more than a broker keeps for a client that is away is gone, and the technician reads how much."""
+    monkeypatch.setattr(doctor, "DROPS_S", 60.0)
     broker = ForgetfulBroker(Home.at(runtime / f"forgetful-{topic}"))
     there = settings.model_copy(update={"mqtt_url": broker.url})
     try:
@@ -208,8 +211,11 @@ def test_messages_that_the_broker_dropped_are_counted(settings: Settings, runtim
     assert "max_queued_messages" in finding.fix
 
 
-def test_broker_that_does_not_tell_what_it_dropped(settings: Settings, runtime: Path, topic: str) -> None:
+def test_broker_that_does_not_tell_what_it_dropped(
+    settings: Settings, runtime: Path, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Unknown is not nought; ingest, which listens longer, may have heard."""
+    monkeypatch.setattr("ioc.live.HEARTBEAT_TTL_S", 600)
     broker = ForgetfulBroker(Home.at(runtime / f"silent-{topic}"), sys_interval=0)
     there = settings.model_copy(update={"mqtt_url": broker.url})
     try:

@@ -15,7 +15,6 @@ from ioc.db.copy import CAMERA_COUNT, DEVICE_STATE, READING, store
 from ioc.db.pool import Connection
 from ioc.kpis import KPIS, KpiValue, band
 from ioc.model import CameraCount, DeviceState, Quality, Reading
-from ioc.service import utc_now
 from tests.fix_stack import Database
 
 HOUR = timedelta(hours=1)
@@ -31,6 +30,13 @@ def connection(db: Database) -> Iterator[Connection]:
         yield connection
 
 
+def now_of(connection: Connection) -> datetime:
+    """What the key figures take for now: when the transaction began. Hours and days end in no test."""
+    (now,) = connection.execute("SELECT now()").fetchone() or (None,)
+    assert isinstance(now, datetime)
+    return now
+
+
 def values(connection: Connection) -> dict[str, KpiValue]:
     return {value.key: value for value in kpis.compute(connection)}
 
@@ -38,7 +44,7 @@ def values(connection: Connection) -> dict[str, KpiValue]:
 def add_device(
     connection: Connection, name: str, kind: str, state: str = "online", seen_s: float = 1, status: str = "active"
 ) -> None:
-    now = utc_now()
+    now = now_of(connection)
     connection.execute(
         "INSERT INTO device (id, kind, name, state, last_seen, status) VALUES (%s, %s, %s, %s, %s, %s)",
         (name, kind, name, state, now - timedelta(seconds=seen_s), status),
@@ -108,7 +114,7 @@ def test_band(key: str, value: float | None, expected: str) -> None:
 def test_devices_that_are_quiet_by_their_own_word(connection: Connection, period: object, online: float) -> None:
     """An hour is a long silence of a gauge, and none of one that speaks once an hour."""
     add_device(connection, "quiet", "flood_gauge", seen_s=3700)
-    add_reading(connection, "quiet", "waterLevel", 1.0, utc_now() - timedelta(seconds=3700))
+    add_reading(connection, "quiet", "waterLevel", 1.0, now_of(connection) - timedelta(seconds=3700))
     if period is not None:
         connection.execute("UPDATE device SET attrs = %s WHERE id = 'quiet'", [Jsonb({"period_s": period})])
     found = values(connection)
@@ -141,9 +147,9 @@ def test_device_that_speaks_of_events_alone_counts_neither_way_while_it_is_quiet
     assert share() == pytest.approx(100 / 3)
     connection.execute("UPDATE device SET dialect = 'onvif' WHERE id = 'e'")
     assert share() == 50
-    add_reading(connection, "e", "pictureState", 1, utc_now())
+    add_reading(connection, "e", "pictureState", 1, now_of(connection) - timedelta(seconds=1))
     assert share() == pytest.approx(100 / 3)
-    add_reading(connection, "e", "pictureState", 0, utc_now())
+    add_reading(connection, "e", "pictureState", 0, now_of(connection))
     connection.execute("UPDATE device SET state = 'offline' WHERE id = 'e'")
     assert share() == pytest.approx(100 / 3)
     connection.execute("UPDATE device SET state = 'online', last_seen = now() WHERE id = 'e'")
@@ -155,7 +161,7 @@ def test_cameras_online_and_available_differ_by_those_never_seen(connection: Con
     add_device(connection, "c1", "camera")
     for name in ("c2", "c3", "c4"):
         add_device(connection, name, "camera", state="offline")
-    now = utc_now()
+    now = now_of(connection)
     store(connection, DEVICE_STATE, [DeviceState(now - HOUR, "c2", "online", "", now - HOUR)])
     found = values(connection)
     assert (found["cameras_online"].value, found["cameras_available"].value) == (25, 50)
@@ -164,7 +170,7 @@ def test_cameras_online_and_available_differ_by_those_never_seen(connection: Con
 
 def test_levels_leave_out_what_is_gone(connection: Connection) -> None:
     """A value older than five periods is no part of a figure."""
-    now = utc_now()
+    now = now_of(connection)
     for name, measure, value, age in (
         ("g1", "waterLevel", 1.1, 10), ("g2", "waterLevel", 1.45, 20), ("g3", "waterLevel", 3.0, 151),
         ("r1", "rainfall", 12.5, 10), ("t1", "averageVehicleSpeed", 10, 5), ("t2", "averageVehicleSpeed", 30, 5),
@@ -181,7 +187,7 @@ def test_levels_leave_out_what_is_gone(connection: Connection) -> None:
 
 def test_lamps_lit_is_a_figure_of_the_night(connection: Connection) -> None:
     """By night the share of lamps that are on or dimmed; by day no value, whatever they do."""
-    now = utc_now()
+    now = now_of(connection)
     for name, state in (("l1", 1), ("l2", 2), ("l3", 0), ("l4", 3)):
         add_reading(connection, name, "powerState", state, now)
     local = now.astimezone(VIETNAM).time()
@@ -191,8 +197,8 @@ def test_lamps_lit_is_a_figure_of_the_night(connection: Connection) -> None:
 
 def test_energy_today_survives_a_new_meter(connection: Connection) -> None:
     """Counters are differenced hour by hour; one that begins again at zero does not count backwards."""
-    midnight = datetime.now(VIETNAM).replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
-    span = utc_now() - midnight
+    midnight = now_of(connection).astimezone(VIETNAM).replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
+    span = now_of(connection) - midnight
     add_device(connection, "c1", "cabinet")
     add_device(connection, "c2", "cabinet")
     add_reading(connection, "c1", "energyConsumed", 90, midnight - timedelta(minutes=1))
@@ -243,7 +249,7 @@ def vn_aqi(hours: list[float | None]) -> int | None:
 )
 def test_aqi_follows_the_decision(connection: Connection, hours: list[float | None]) -> None:
     """NowCast over finished hours, then the table: as computed by hand from the decision's text."""
-    this_hour = utc_now().replace(minute=0, second=0, microsecond=0)
+    this_hour = now_of(connection).replace(minute=0, second=0, microsecond=0)
     add_device(connection, "a", "air_station")
     for age, mean in enumerate(hours, 1):
         if mean is not None:
@@ -255,7 +261,7 @@ def test_aqi_follows_the_decision(connection: Connection, hours: list[float | No
 
 def test_aqi_needs_two_of_the_newest_three_hours(connection: Connection) -> None:
     """With one there is no index; of two stations the worse one is told."""
-    this_hour = utc_now().replace(minute=0, second=0, microsecond=0)
+    this_hour = now_of(connection).replace(minute=0, second=0, microsecond=0)
     for name, level in (("a", 20.0), ("b", 60.0)):
         add_device(connection, name, "air_station")
         add_reading(connection, name, "pm25", level, this_hour - HOUR)
@@ -268,7 +274,7 @@ def test_aqi_needs_two_of_the_newest_three_hours(connection: Connection) -> None
 
 def test_vehicles_are_a_mean_of_pictures(connection: Connection) -> None:
     """Frames of a camera's minute count once, whatever classes were seen; people are no vehicles."""
-    now = utc_now()
+    now = now_of(connection)
     minute = now.replace(second=0, microsecond=0) - timedelta(minutes=2)
     rows = [
         CameraCount(minute, "c", "motorbike", 10, 30, 5), CameraCount(minute, "c", "car", 10, 10, 2),
@@ -284,7 +290,7 @@ def test_vehicles_are_a_mean_of_pictures(connection: Connection) -> None:
 
 def test_own_books(connection: Connection) -> None:
     """Incidents, alarms, acknowledgements, quarantine and readings of the last minute."""
-    now = utc_now()
+    now = now_of(connection)
     for priority, state in ((1, "open"), (2, "acknowledged"), (2, "open"), (2, "cleared"), (3, "closed")):
         connection.execute(
             "INSERT INTO incident (cause, ward, priority, state, opened, changed) VALUES ('flood', '', %s, %s, %s, %s)",

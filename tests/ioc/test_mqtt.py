@@ -131,7 +131,7 @@ def test_client_connects_in_each(broker: BrokerServer, topic: str, levels: set[i
         client.on_message = lambda *_: heard.set()
         client.connect(way.contact.address.host, way.contact.address.port)
         client.loop_start()
-        assert heard.wait(30)
+        assert heard.wait(60)
         client.disconnect()
         client.loop_stop()
         assert way.asked[-1] == max(levels)

@@ -13,6 +13,7 @@ import pytest
 from ioc.db.pool import Connection
 from ioc.db.quarantine import (
     HOUR,
+    SAMPLES_BYTES,
     Wanted,
     bars,
     count,
@@ -164,6 +165,17 @@ def test_samples_are_messages_not_entries(connection: Connection) -> None:
     assert len(samples(connection, "lamp-1", NOW - HOUR, 10)) == 2
     found = samples_of_topics(connection, [f"t/{n}" for n in range(5)], NOW - HOUR, 3)
     assert [held.payload for held in found] == [b"0", b"1", b"2"]
+
+
+def test_samples_of_large_messages_are_few(connection: Connection) -> None:
+    """Each is read whole: the newest, and so many more as fit."""
+    large = b"x" * (SAMPLES_BYTES // 2)
+    keep(connection, *(make_rejected(n, payload=large, size=len(large)) for n in range(5)))
+    assert [held.received for held in samples(connection, "lamp-1", NOW - HOUR, 10)] == [
+        NOW,
+        NOW - timedelta(minutes=1),
+    ]
+    assert len(samples(connection, "lamp-1", NOW - HOUR, 1)) == 1
 
 
 def test_dialects_that_have_messages(connection: Connection) -> None:

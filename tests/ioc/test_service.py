@@ -29,5 +29,5 @@ def test_stop_signals_until_the_end() -> None:
             while service.poll() is None and time.monotonic() < until:
                 service.send_signal(signal.SIGTERM)
                 service.send_signal(signal.SIGINT)
-            _, said = service.communicate(timeout=1)
+            _, said = service.communicate(timeout=60)
             assert service.returncode == 0, said.decode()

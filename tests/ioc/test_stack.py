@@ -111,7 +111,7 @@ def test_leftover_servers_are_ended_at_the_next_start(runtime: Path) -> None:
     lost.start()
     with Stack(home, Urls(database_url="postgresql://elsewhere/ioc")) as again:
         for child in lost.children:
-            child.process.wait(10)
+            child.process.wait(60)
         assert all(child.alive() for child in again.children)
         assert again.urls == lost.urls
 

@@ -68,7 +68,7 @@ class City:
         """Process ids of the servers and services, once all of them run."""
         names = ("steady", "parent", "parent-child")
         files = {name: self.home.path / f"{name}-{self.mark}.pid" for name in names}
-        wait_until(lambda: all(file.exists() for file in files.values()) or self.process.poll() is not None, 60)
+        wait_until(lambda: all(file.exists() for file in files.values()) or self.process.poll() is not None, 120)
         assert self.process.poll() is None, self.output.read_text()
         servers = {name: pid for name, pid, _ in read_record(self.home)["processes"]}
         return servers | {name: int(file.read_text()) for name, file in files.items()}
@@ -92,7 +92,7 @@ class City:
         for pid in self.processes():
             with suppress(ProcessLookupError):  # it has ended by itself meanwhile
                 os.kill(pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
         end_leftovers(read_record(self.home))
 
 
@@ -143,7 +143,7 @@ def test_signal_stops_all_in_order(run_city: Callable[..., City], number: signal
     assert set(pids) == {"postgres", "mosquitto", "redis", "steady", "parent", "parent-child"}
     city.process.send_signal(number)
     assert city.process.wait(60) == 0, city.output.read_text()
-    wait_until(lambda: gone(city), 10)
+    wait_until(lambda: gone(city), 60)
     said = city.output.read_text()
     assert said.index("stopping redis") < said.index("stopping mosquitto") < said.index("stopping postgres")
     assert shut_down_cleanly(city)
@@ -156,7 +156,7 @@ def test_sigkill_of_the_supervisor_leaves_nothing(run_city: Callable[..., City])
     city.started()
     city.process.kill()
     city.process.wait()
-    wait_until(lambda: gone(city), 30)
+    wait_until(lambda: gone(city), 60)
     assert shut_down_cleanly(city)
 
 
@@ -173,10 +173,10 @@ def test_second_signal_forces(run_city: Callable[..., City]) -> None:
     city = run_city()
     os.kill(city.started()["steady"], signal.SIGSTOP)
     city.process.send_signal(signal.SIGINT)
-    wait_until(lambda: "stopping" in city.output.read_text(), 20)
+    wait_until(lambda: "stopping" in city.output.read_text(), 60)
     city.process.send_signal(signal.SIGINT)
-    city.process.wait(30)
-    wait_until(lambda: gone(city), 30)
+    city.process.wait(60)
+    wait_until(lambda: gone(city), 60)
     assert "forced" in city.output.read_text()
     run_city().started()
 
@@ -185,10 +185,10 @@ def test_crashed_service_is_started_again_and_said(run_city: Callable[..., City]
     """The others keep running meanwhile."""
     city = run_city("crasher")
     before = city.started()
-    wait_until(lambda: city.output.read_text().count("crasher ended with exit code 7, starts again in") >= 2, 30)
+    wait_until(lambda: city.output.read_text().count("crasher ended with exit code 7, starts again in") >= 2, 60)
     assert "the reason it gave" in city.output.read_text()
     os.kill(before["steady"], signal.SIGKILL)
-    wait_until(lambda: city.started()["steady"] != before["steady"], 30)
+    wait_until(lambda: city.started()["steady"] != before["steady"], 60)
     assert "steady ended with SIGKILL" in city.output.read_text()
     assert born(before["parent"]) is not None
 
@@ -221,6 +221,6 @@ def test_second_city_in_one_folder_is_refused(run_city: Callable[..., City]) -> 
     pids = first.started()
     assert owner(first.home) == first.process.pid
     second = run_city()
-    assert second.process.wait(30) == 1
+    assert second.process.wait(60) == 1
     assert f"it already runs here (pid {first.process.pid})" in second.output.read_text()
     assert all(born(pid) is not None for pid in pids.values())

@@ -32,6 +32,7 @@ json_values = st.recursive(
         ("powerState", 3, 3.0),
         ("cabinetDoor", True, 1.0),
         ("cabinetDoor", False, 0.0),
+        ("powerState", True, 1.0),
         ("cabinetDoor", "open", 1.0),
     ],
 )
@@ -44,6 +45,10 @@ def test_number_of_good_value(key: str, raw: Any, expected: float) -> None:
     ("key", "raw", "reason"),
     [
         ("pm25", None, "value"),
+        ("powerConsumption", True, "value"),
+        ("batteryLevel", True, "value"),
+        ("occupancy", False, "value"),
+        ("workingMode", False, "value"),
         ("pm25", "12.5", "value"),
         ("pm25", math.nan, "value"),
         ("pm25", math.inf, "value"),

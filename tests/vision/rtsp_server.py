@@ -82,7 +82,7 @@ class RtspCamera:
                     continue
 
     def _talk(self, connection: socket.socket) -> None:
-        connection.settimeout(5)
+        connection.settimeout(60)
         stream = connection.makefile("rb")
         while not self._stopping.is_set():
             line = stream.readline().decode()

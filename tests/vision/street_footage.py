@@ -83,6 +83,24 @@ def exposed(gain: float, noise: float = 0.0, seed: int = 1) -> Spoil:
     return spoil
 
 
+def lamplit(dusk: float, seed: int = 1) -> Spoil:
+    """The daylight goes (0 = all there, 1 = gone), pools of light under lamps and the noise of the sensor come."""
+    dice = np.random.default_rng(seed)
+
+    def spoil(picture: Image) -> Image:
+        height, width = picture.shape[:2]
+        y, x = np.mgrid[0:height, 0:width] / width
+        pools = sum(
+            np.exp(-((x - at) ** 2 + (y - down * height / width) ** 2) / (2 * 0.06**2))
+            for at, down in ((0.15, 0.35), (0.45, 0.55), (0.8, 0.3), (0.7, 0.8))
+        )
+        light = 1 - dusk + dusk * (0.06 + 1.2 * pools)
+        noisy = picture * light[..., None] + dice.normal(0, 3 * dusk, picture.shape)
+        return np.clip(noisy, 0, 255).astype(np.uint8)
+
+    return spoil
+
+
 def rained_on(drops: int, seed: int = 2) -> Spoil:
     """Streaks that fall, and the grey of the air behind them."""
     dice = np.random.default_rng(seed)

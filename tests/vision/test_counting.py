@@ -191,7 +191,7 @@ def test_who_goes_the_wrong_way_as_seen_by_eye(people: Film, wrong: str, truth: 
     """No vehicle goes the wrong way in this film, so its people stand in for them: who crosses to one side is wrong.
 
     Whoever goes wrong is told of within 2.5 s, when they are half their height beyond the line, and for 10 s; while by eye
-    nobody has for longer, nobody is. Measured, at ten and at five frames a second: 13 and 12 of 14 to the right, 16 and 15 of 18
+    nobody has for longer, nobody is. Measured, at ten and at five frames a second: 13 and 13 of 14 to the right, 15 and 16 of 18
     to the left, none too many. Of two who walk side by side one may be hidden on the line: three may be missed, or four.
     """
     points = PEOPLE_LINE.points if wrong == "right" else PEOPLE_LINE.points[::-1]

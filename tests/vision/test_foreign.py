@@ -209,6 +209,13 @@ def test_open_any_network_that_takes_no_pictures(tmp_path: Path, shape: list[int
         open_any(SETTINGS, path, names=["car"])
 
 
+def test_class_map_refuses_two_classes_of_one_name() -> None:
+    """One of them is meant to be another, and would be scored as what it is not; other words for one class may be two."""
+    with pytest.raises(DatasetError, match="car is there more than once"):
+        class_map(["motorbike", "car", "bus", " Car"], ["car", "motorbike", "bus", "truck"])
+    assert class_map(["motorcycle", "motorbike"], ["motorbike"]) == {0: 0, 1: 0}
+
+
 def test_class_map_goes_by_names() -> None:
     """COCO's motorcycle is our motorbike; what the detector does not know is left out."""
     assert class_map(["Motorcycle", "tram", "car"], ["car", "motorbike"]) == {0: 1, 2: 0}

@@ -24,9 +24,9 @@ from vision.boxes import Boxes, Image
 from vision.picture import encode_jpeg
 
 CAMERAS = 8
-#: What the detector below manages, pictures a second.
-CAPACITY = 20.0
-PHASE_S = 8.0
+#: What the detector below manages, pictures a second: so few that a busy machine can send ten times as many.
+CAPACITY = 8.0
+PHASE_S = 10.0
 
 
 class Paced:
@@ -65,7 +65,7 @@ class Phase:
             live.put_frame(Frame(cameras[self.sent % CAMERAS], datetime.now(UTC), picture))
             self.sent += 1
             time.sleep(max(0.0, began + self.sent / (times * CAPACITY) - time.monotonic()))
-        time.sleep(1.0)
+        time.sleep(2.0)
         seen: list[SceneSeen] = []
         while changes := live.changes(after, block_ms=1, count=1000):
             after = changes[-1][0]
@@ -77,7 +77,7 @@ class Phase:
 
 @pytest.fixture
 def offered(settings: Settings) -> Settings:
-    return settings.model_copy(update={"vision_max_fps": 1000.0})
+    return settings.model_copy(update={"vision_max_fps": 1000.0, "vision_stale_ms": 5000})
 
 
 def test_overload_latency_stays_drops_rise_and_no_camera_starves(offered: Settings, live: Live, topic: str) -> None:
@@ -134,4 +134,5 @@ def test_overload_shares_go_by_budgets_which_may_change_meanwhile(
     weights = {camera: budgets.get(camera, common) for camera in cameras}
     for camera, weight in weights.items():
         fair = shared.seen * weight / sum(weights.values())
-        assert 0.6 * fair <= shared.by_camera[camera] <= 1.5 * fair, camera
+        # Equal shares would be twice what is fair for the least; each has a look more when nothing comes any more.
+        assert 0.6 * fair <= shared.by_camera[camera] <= 1.8 * fair, camera

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import simplejpeg
 
+from vision.look import look_at
 from vision.picture import decode_jpeg, encode_jpeg
 
 
@@ -56,3 +58,40 @@ def test_decode_jpeg_bomb_is_refused_before_memory_is_taken() -> None:
     assert simplejpeg.decode_jpeg_header(bytes(small))[:2] == (60_000, 60_000)
     with pytest.raises(ValueError):
         decode_jpeg(bytes(small), (640, 640))
+
+
+def test_decode_jpeg_stray_bytes_before_its_end_are_passed_over() -> None:
+    """Some cameras leave them there; a picture that is damaged besides, or cut short, is refused all the same."""
+    jpeg = gradient(640, 480)
+    stray = jpeg[:-2] + b"\0\1\2" + jpeg[-2:]
+    with pytest.raises(ValueError, match="extraneous bytes before marker 0xd9"):
+        simplejpeg.decode_jpeg(stray)
+    assert (decode_jpeg(stray, (640, 640)) == decode_jpeg(jpeg, (640, 640))).all()
+    assert look_at(stray, 0.0).grey.mean() == look_at(jpeg, 0.0).grey.mean()
+    at = jpeg.index(b"\xff\xda") + 400
+    for broken in (stray[:at] + bytes(200) + stray[at + 200 :], jpeg[:at] + b"\0\1\2" + jpeg[-2:]):
+        with pytest.raises(ValueError):
+            decode_jpeg(broken, (640, 640))
+
+
+@pytest.mark.parametrize("many_scans", [False, True])
+def test_decode_jpeg_in_scans_is_bounded_at_its_full_size(many_scans: bool) -> None:
+    """The decoder holds all of a progressive picture, however small it is wanted."""
+    picture = np.zeros((6500, 6500), np.uint8)
+    jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_PROGRESSIVE, int(many_scans)])[1].tobytes()
+    # A filling byte before a marker hides nothing.
+    jpeg = jpeg[:2] + b"\xff" + jpeg[2:]
+    for look in (lambda: decode_jpeg(jpeg, (640, 640)), lambda: look_at(jpeg, 0.0)):
+        if many_scans:
+            with pytest.raises(ValueError, match="6500x6500 pixels"):
+                look()
+        else:
+            look()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_decode_jpeg_progressive_picture_of_a_camera_is_decoded(progressive: bool) -> None:
+    """In scans or in one, it is the same picture."""
+    picture = np.full((720, 1280, 3), 90, np.uint8)
+    jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_PROGRESSIVE, int(progressive)])[1].tobytes()
+    assert abs(float(decode_jpeg(jpeg, (640, 640)).mean()) - 90) < 2

@@ -67,9 +67,9 @@ def test_rtsp_stream_with_login_gives_its_frames(camera: RtspCamera) -> None:
 
 def test_rtsp_at_a_lower_rate_keeps_up_with_the_stream(camera: RtspCamera) -> None:
     """At ten frames a second, two are taken: the stream is read in time and not queued up."""
-    taken = take(f"rtsp://admin:s%40cret@127.0.0.1:{camera.port}/live", 4, fps=2.0)
-    times = [ms for ms, _ in taken]
-    assert np.diff(times).min() >= 350
+    taken = take(f"rtsp://admin:s%40cret@127.0.0.1:{camera.port}/live", 6, fps=2.0)
+    # One that a busy machine delays is followed by the next in its time: half of the five half seconds are left at the least.
+    assert taken[-1][0] - taken[0][0] >= 5 * 500 / 2
 
 
 def test_rtsp_wrong_login_is_refused_without_a_frame(camera: RtspCamera) -> None:
@@ -102,10 +102,10 @@ def test_rtsp_redirect_is_refused_and_not_followed(camera: RtspCamera) -> None:
 
 def test_rtsp_nobody_there_is_said() -> None:
     """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with pytest.raises(SourceError, match="cannot be reached"):
-        take(f"rtsp://127.0.0.1:{port}/live", 1)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        with pytest.raises(SourceError, match="cannot be reached"):
+            take(f"rtsp://127.0.0.1:{deaf.getsockname()[1]}/live", 1)
 
 
 packets = st.binary(max_size=300).map(lambda body: b"$\x00" + len(body).to_bytes(2, "big") + body)
@@ -142,9 +142,18 @@ def test_messages_redirect_after_anything_is_refused(messages: list[bytes], cut:
         b"GET / HTTP/1.1" + b"x" * 70_000,
         b"RTSP/1.0 200 OK\r\nContent-Length: 999999999\r\n\r\n",
         b"REDIRECT rtsp://x RTSP/1.0\r\n\r\n",
+        b"RTSP/1.0 200 OK\nCSeq: 1\n\nRTSP/1.0 302 Found\nLocation: rtsp://127.0.0.1/\n\n\r\n\r\n",
+        b"RTSP/1.0 200 OK\r\nCSeq: 1\n\nRTSP/1.0 302 Found\r\nLocation: rtsp://127.0.0.1/\r\n\r\n",
+        b"\r\nRTSP/1.0 302 Found\r\nLocation: rtsp://127.0.0.1/\r\n\r\n",
+        b" RTSP/1.0 302 Found\r\nLocation: rtsp://127.0.0.1/\r\n\r\n",
+        b"RTSP/1.0 200 OK\r\n\0\r\nRTSP/1.0 302 Found\r\nLocation: rtsp://127.0.0.1/\r\n\r\n",
+        b"RTSP/1.0 200 OK\r\n$\0\0\x02: RTSP/1.0 302 Found\r\n\r\n",
+        b"RTSP/1.0 200 OK\r\nContent-Length: 0\r\nContent-Length: 9\r\n\r\n",
+        b"RTSP/1.0 200 OK\r\nContent-Length: 9x\r\n\r\n",
+        b"RTSP/1.0 200 OK\r\nContent-Length: +9\r\n\r\n",
     ],
 )
 def test_messages_what_is_no_rtsp_is_refused(junk: bytes) -> None:
-    """Nothing is kept without bound."""
+    """Nothing is kept without bound, and nothing passes that FFmpeg would cut into other messages than we do."""
     with pytest.raises(SourceError):
         Messages().feed(junk)

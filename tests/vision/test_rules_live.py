@@ -82,15 +82,21 @@ def test_what_a_drawn_rule_finds_becomes_an_alarm(
     def forgotten() -> bool:
         return live.rules_watched(topic) is None
 
+    def values() -> dict[int, float]:
+        watched = live.rules_watched(topic)
+        return watched.values if watched is not None else {}
+
     with alarmed(patient), working(patient, detector) as worker, filmed(live, topic, street):
         until(lambda: worker.figures()["frames_s"] > 0)
         assert forgotten()
         rule = make("crowd", points=WHOLE, people=1, seconds=5)
         drawn = add(connection, msgspec.structs.replace(rule, camera=topic), "Kỹ thuật viên")
         until(lambda: bool(alarms()))
+        # Told of after the reading, which the alarm follows.
+        until(lambda: values() == {drawn.id: 1.0})
         watched = live.rules_watched(topic)
         assert watched is not None
-        assert (watched.watching, watched.resting, watched.values) == ((drawn.id,), (), {drawn.id: 1.0})
+        assert (watched.watching, watched.resting) == ((drawn.id,), ())
         assert watched.fps > 0
         remove(connection, drawn, "Kỹ thuật viên")
         until(lambda: alarms() == [("crowded", "crowded", "returned_unacknowledged")])
@@ -217,3 +223,21 @@ def test_rules_are_read_again_when_they_change_and_hold_while_the_database_is_aw
         until(lambda: book.rules(topic) == (second, third))
     finally:
         book.close()
+
+
+def test_a_camera_that_another_worker_looks_at_is_forgotten(
+    patient: Settings,
+    detector: Detector,
+    connection: Connection,
+    live: Live,
+    topic: str,
+    street: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As soon as it leaves our share, so that it begins anew if it comes back."""
+    connection.execute("INSERT INTO device (id, kind, name) VALUES (%s, 'camera', %s)", (topic, topic))
+    add(connection, msgspec.structs.replace(make("zone", points=WHOLE), camera=topic), "Người vẽ")
+    with working(patient, detector) as worker, filmed(live, topic, street):
+        until(lambda: topic in worker._watchers._watches)
+        monkeypatch.setattr(worker._share, "mine", lambda _heard: frozenset())
+        until(lambda: not worker._watchers._watches)

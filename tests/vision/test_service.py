@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from ioc.live import Live
@@ -65,12 +66,13 @@ def test_service_without_weights_says_so_until_they_come(
 
     until(lambda: reason().startswith("no_weights: ") and "manifest.json does not exist" in reason())
     live.put_frame(Frame(topic, datetime.now(UTC), street))
-    for path in weights.iterdir():
-        if path.is_file():
-            shutil.copyfile(path, tmp_path / path.name)
-    network = next(tmp_path.glob("*.bin"))
-    right = network.read_bytes()
+    # The damaged one first: at no moment are all of them right.
+    network = tmp_path / next(weights.glob("*.bin")).name
+    right = (weights / network.name).read_bytes()
     network.write_bytes(right[:-1])
+    for path in weights.iterdir():
+        if path.is_file() and path.name != network.name:
+            shutil.copyfile(path, tmp_path / path.name)
     until(lambda: "SHA-256" in reason())
     assert process.poll() is None
     assert live.snapshot(topic) is None
@@ -121,18 +123,22 @@ def test_service_killed_in_mid_stream_counts_every_stored_frame_once(
         until(flows)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
+    # What was sent before the last kill may be committed now: all is asked of one moment.
     with db.connect() as connection:
-        for camera in cameras:
-            times = {
-                row[0] for row in connection.execute("SELECT DISTINCT time FROM detection WHERE camera = %s", (camera,))
-            }
-            boxes = connection.execute("SELECT count(*) FROM detection WHERE camera = %s", (camera,)).fetchone()
-            counted = connection.execute(
-                "SELECT sum(frames), sum(objects) FROM (SELECT sum(frames) AS frames, sum(objects) AS objects"
-                " FROM camera_count WHERE camera = %s GROUP BY label) AS by_label GROUP BY frames",
-                (camera,),
-            ).fetchall()
-            assert times <= sent[camera]
-            assert len(counted) == 1, "every class has been looked for in the same frames"
-            assert counted[0][0] / 6 == len(times)
-            assert counted[0][1] == boxes[0]
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        with connection.transaction():
+            for camera in cameras:
+                times = {
+                    row[0]
+                    for row in connection.execute("SELECT DISTINCT time FROM detection WHERE camera = %s", (camera,))
+                }
+                boxes = connection.execute("SELECT count(*) FROM detection WHERE camera = %s", (camera,)).fetchone()
+                counted = connection.execute(
+                    "SELECT sum(frames), sum(objects) FROM (SELECT sum(frames) AS frames, sum(objects) AS objects"
+                    " FROM camera_count WHERE camera = %s GROUP BY label) AS by_label GROUP BY frames",
+                    (camera,),
+                ).fetchall()
+                assert times <= sent[camera]
+                assert len(counted) == 1, "every class has been looked for in the same frames"
+                assert counted[0][0] / 6 == len(times)
+                assert counted[0][1] == boxes[0]

@@ -84,7 +84,7 @@ def test_write_scenes_many_workers_at_once_count_every_frame_once(
     def work(seed: int) -> None:
         dice = random.Random(seed)
         with db.connect() as own:
-            together.wait(30)
+            together.wait(60)
             start = 0
             while start < len(scenes):
                 size = dice.randint(1, 7)
@@ -107,7 +107,7 @@ def test_write_scenes_many_workers_at_once_count_every_frame_once(
 def end_connections(db: Database) -> None:
     with psycopg.connect(db.url, autocommit=True) as admin:
         admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
             " WHERE application_name = 'vision' AND datname = current_database()"
         )
 
@@ -116,7 +116,7 @@ def test_store_ended_connection_costs_no_frame(db: Database, topic: str) -> None
     """The server ends our connection, as at a restart: the next write finds a new one, and nothing is stored twice."""
     store = Store(db.url)
     try:
-        assert store.wait(30)
+        assert store.wait(60)
         store.write([make(topic, 0, car=1)])
         end_connections(db)
         assert len(store.write([make(topic, 0, car=1), make(topic, 1, car=1)])) == 1
@@ -125,11 +125,34 @@ def test_store_ended_connection_costs_no_frame(db: Database, topic: str) -> None
         store.close()
 
 
+def test_store_server_that_gives_no_answer_is_given_up(
+    db: Database, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds the connection and says nothing: the write fails, and the next one is stored on another connection."""
+    monkeypatch.setattr("vision.store.ANSWER_S", 0.2)
+    store = Store(db.url)
+    try:
+        assert store.wait(60)
+        with psycopg.connect(db.url) as other, ThreadPoolExecutor(1) as thread:
+            other.execute("LOCK TABLE camera_seen IN ACCESS EXCLUSIVE MODE")
+            writing = thread.submit(store.write, [make(topic, 0, car=1)])
+            while not writing.done():
+                store.look()
+                time.sleep(0.02)
+            # Not the server's own word, after ten seconds, that it waited for a lock.
+            with pytest.raises(StorageError, match="connection"):
+                writing.result()
+        assert store.wait(60)
+        assert len(store.write([make(topic, 1, car=1)])) == 1
+    finally:
+        store.close()
+
+
 def test_store_server_without_our_tables_is_not_usable(stack: Stack) -> None:
     """A database that was never migrated: refused with its reason, and tried again."""
     store = Store(stack.admin_url)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while "camera_seen" not in (store.missing or ""):
             assert time.monotonic() < deadline
             time.sleep(0.02)

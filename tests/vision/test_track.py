@@ -70,6 +70,29 @@ def test_a_vehicle_that_outruns_its_box_is_followed(rate: float, phase: int) -> 
     assert {number for look in numbers(looks) for number in look} == {1}
 
 
+@pytest.mark.parametrize("sizes", [6.0, 9.0, 15.0])
+def test_a_vehicle_far_from_its_last_box_is_followed(sizes: float) -> None:
+    """So many of its sizes a second at five frames a second: its third look says that it is one. A person is never so fast."""
+    frames = [(tick / 5, 0.1 + tick / 5 * sizes * 0.03 / WIDE) for tick in range(6)]
+    looks = run(make_tracker(), [(time, [box(x, 0.5, size=0.03)]) for time, x in frames])
+    assert numbers(looks) == [[1]] * 6
+    assert [bool(look.sure[0]) for look in looks] == [False, False, True, True, True, True]
+    assert not any(len(look.doubts) for look in looks)
+    looks = run(make_tracker(), [(time, [box(x, 0.5, size=0.03, kind=PERSON)]) for time, x in frames])
+    assert len({number for look in numbers(looks) for number in look}) == 6
+
+
+def test_what_may_be_either_is_in_doubt() -> None:
+    """One vehicle was there, two stand as far from it on both sides: it is neither, and it is said between where and where."""
+    looks = run(
+        make_tracker(),
+        [(0.0, [box(0.5, 0.5, size=0.05)]), (0.2, [box(0.46, 0.5, size=0.05), box(0.54, 0.5, size=0.05)])],
+    )
+    assert numbers(looks) == [[1], [2, 3]]
+    ways = [[(round(x, 3), round(y, 3)) for x, y in way] for way in looks[1].doubts.tolist()]
+    assert ways == [[(0.5, 0.525), (0.46, 0.525)], [(0.5, 0.525), (0.54, 0.525)]]
+
+
 def test_two_that_pass_each_other_keep_their_numbers() -> None:
     """At ten frames a second, one lane apart."""
     frames = [(tick / 10, [box(0.2 + tick * 0.01, 0.50), box(0.8 - tick * 0.01, 0.58)]) for tick in range(60)]

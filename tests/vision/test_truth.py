@@ -19,6 +19,7 @@ from tests.vision.street_footage import (
     exposed,
     frames_a_second,
     jpeg,
+    lamplit,
     pictures,
     rained_on,
     read,
@@ -125,6 +126,22 @@ def test_truth_bears_day_turning_into_dusk(street: Street) -> None:
         gone = number / 120
         picture = exposed(1 - 0.85 * gone, 5 * gone, seed=number)(next(coming))
         assert truth.look(look_at(jpeg(picture), number * 8.0)).state == "ok"
+
+
+@pytest.mark.parametrize("name", VIDEOS)
+def test_truth_bears_street_lamps(name: str) -> None:
+    """The light goes within forty minutes and narrow pools of it remain."""
+    place = learnt(name)
+    truth, coming = CameraTruth(place.view), to_and_fro(place.found)
+    for number in range(120):
+        spoil = lamplit(min(1.0, number / 100), seed=number)
+        assert truth.look(look_at(jpeg(spoil(next(coming))), number * 24.0)).state == "ok"
+
+
+def test_truth_blurred_under_street_lamps(street: Street) -> None:
+    """Out of focus in the night, against the view of the day."""
+    said = judge(CameraTruth(street.view), looks(street, lambda one: blurred(2)(lamplit(1.0)(one)), 30))
+    assert set(said) == {"blurred"}
 
 
 def test_truth_bears_another_compression_each_time(street: Street) -> None:

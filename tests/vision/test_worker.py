@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -19,11 +21,13 @@ from ioc.model import Frame, SceneSeen
 from ioc.service import Service
 from ioc.settings import Settings
 from tests.fix_stack import CacheServer, Database
+from vision.boxes import Boxes, Image
 from vision.engine.detector import Detector
+from vision.share import LEASE_S
 from vision.store import Store
 from vision.worker import Worker
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -156,3 +160,47 @@ def test_worker_database_away_shows_pictures_and_says_so(
         heartbeat = worker._service.heartbeat()
     assert heartbeat.state == "degraded"
     assert heartbeat.reason.startswith("timescaledb: ")
+
+
+class Hanging:
+    """A detector that gives no answer until it is let go."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self.go = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._detector, name)
+
+    def detect(self, images: Sequence[Image]) -> list[Boxes]:
+        """As the detector, later."""
+        assert self.go.wait(PATIENCE_S)
+        return self._detector.detect(images)
+
+
+def test_worker_whose_detector_hangs_leaves_its_cameras_and_ends(
+    patient: Settings, detector: Detector, live: Live, topic: str, street: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so, another gets the cameras, and the process would end; one that goes on in time works again."""
+    ended: list[int] = []
+    monkeypatch.setattr("vision.worker.STUCK_S", 0.5)
+    monkeypatch.setattr("vision.worker.os._exit", ended.append)
+    hanging = Hanging(detector)
+    own = patient.model_copy(update={"vision_group": topic})
+    with working(own, cast("Detector", hanging)) as worker:
+        try:
+            live.put_frame(frame(topic, street))
+            until(lambda: "work: a batch has taken" in worker._service.heartbeat().reason)
+
+            def others() -> bool:
+                return topic in live.claim_cameras(topic, "other", lease_s=LEASE_S, heard=[topic])
+
+            until(others)
+            assert not ended
+            monkeypatch.setattr("vision.worker.HANGS_S", 1.0)
+            until(lambda: bool(ended))
+        finally:
+            hanging.go.set()
+        live.leave_cameras(topic, "other")
+        until(lambda: worker._service.heartbeat().state == "ok" and live.snapshot(topic) is not None)
+        until(lambda: topic in worker._share.cameras)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,8 +26,8 @@ from tests.fix_stack import CacheServer, Database
 
 PATIENCE_S = 120.0
 CAMERAS = 12
-#: Promised is five; this machine may be several times slower.
-MOST_DARK_S = 15.0
+#: Promised is five; this machine may be many times slower.
+MOST_DARK_S = 45.0
 
 
 def until(condition: Callable[[], object], what: str) -> None:
@@ -54,11 +55,10 @@ class Fleet:
         while not self._stopping.is_set():
             for camera in self.cameras:
                 frame = Frame(camera, datetime.now(UTC), self._jpeg)
-                try:
-                    self._live.put_frame(frame)
-                except LiveError:
-                    continue
+                # Before it is put: it may be there although the answer is lost, and stored before we go on.
                 self.sent[camera].add(frame.time)
+                with suppress(LiveError):
+                    self._live.put_frame(frame)
                 self._stopping.wait(0.5 / len(self.cameras))
 
     def start(self) -> subprocess.Popen[bytes]:

@@ -92,7 +92,7 @@ class TritonServer:
             self._process = subprocess.Popen(
                 self._command, env=self._environment, stdout=log, stderr=log, start_new_session=True
             )
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while not self._is_ready():
             if self._process.poll() is not None or time.monotonic() > until:
                 self.kill()

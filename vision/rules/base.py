@@ -24,7 +24,7 @@ class Look(NamedTuple):
     Attributes:
         time: of the frame, in seconds.
         gap: seconds since the last frame; 0 = there was none that this one can be set against.
-        followed: frames come often enough to follow objects from one to the next.
+        followed: frames come often enough to follow what the rule looks at from one to the next.
         aspect: width of the picture by its height.
         kmh: by number of track: speed over the ground, of those that have been on it for long enough.
     """
@@ -51,12 +51,14 @@ class Watching:
     Attributes:
         value: what it finds now, None = it finds nothing and has not watched for long enough to say that there is nothing.
         flows: what it counted since they were last taken, by label.
+        doubt: of vehicles that could not be followed some may be missing from what it counts now.
     """
 
     def __init__(self, rule: CameraRule) -> None:
         self.rule = rule
         self.value: float | None = None
         self.flows: dict[str, Flow] = {}
+        self.doubt = False
         self._classes = np.array([label in rule.looks_at() for label in LABELS])
         self._points = np.array(rule.points)
 

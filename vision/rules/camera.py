@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from ioc.camera_rules import FOLLOWED_FPS, RESTS_FPS, RULE_KINDS, VEHICLES, CameraRule
+from ioc.camera_rules import PEOPLE_FPS, RESTS, RULE_KINDS, VEHICLES, VEHICLES_FPS, CameraRule
 from ioc.db.camera_flow import CameraFlow, Flow
 from ioc.model import Detection, Quality, Reading, RulesWatched
 from vision.rules import watching
@@ -26,8 +26,9 @@ FINDINGS: Final = {kind.key: kind.measure for kind in RULE_KINDS.values() if kin
 _STATES: Final = frozenset({"congested", "crowded"})
 #: The frame rate is that of so many seconds.
 RATE_S: Final = 10.0
-#: Frames of which objects are followed are no further apart than this; between others something may have been missed.
-FOLLOWED_GAP_S: Final = 1.0
+#: Frames of which objects are followed are no further apart than so many at the rate that it takes; between others something may
+#: have been missed.
+FOLLOWED_GAPS: Final = 2.5
 #: What was counted is handed on so often, and whenever a minute ends.
 HAND_ON_S: Final = 1.0
 #: What is found is said again after this time, changed or not, so that it does not grow old.
@@ -92,7 +93,8 @@ class CameraWatch:
         """Begin anew: after a hole nothing that was seen before says anything of now."""
         self._tracker = Tracker(classes=len(LABELS), person=LABELS.index("person"))
         self._last: float | None = None
-        self._followed = True
+        #: By the rate that it takes: whether frames come often enough to follow objects.
+        self._followed = dict.fromkeys((PEOPLE_FPS, VEHICLES_FPS), True)
         self._counted: set[int] = set()
         self._said: dict[str, tuple[float, float]] = {}
         self._found: dict[int, float] = {}
@@ -165,7 +167,7 @@ class CameraWatch:
         ended: dict[tuple[int, int, str], Flow] = {}
         if before is not None and before != self._flows_of:
             ended, self._flows = self._flows, {}
-        resting = self._take(Look(time, gap, self._followed, aspect, tracks, {}))
+        resting = self._take(Look(time, gap, False, aspect, tracks, {}))
         failing = {rule.id for rule in self._rules if _key(rule) not in self._watching}
         awake = {rule.id for rule in self._rules} - resting - failing
         flows = self._hand_on(before, ended, time, gap)
@@ -190,10 +192,13 @@ class CameraWatch:
         fps = (len(self._times) - 1) / (time - self._times[0]) if len(self._times) > 1 else 0.0
         self._holes = self._holes + 1 if hole else 0
         if self._holes > 1:
-            self._followed = False
+            self._followed = dict.fromkeys(self._followed, False)
         elif not hole and len(self._times) > 1:
             # As it is shown: nothing rests for want of 2 while 2.0 come.
-            self._followed = fps >= RESTS_FPS if self._followed else round(fps, 1) >= FOLLOWED_FPS
+            self._followed = {
+                rate: fps >= RESTS * rate if followed else round(fps, 1) >= rate
+                for rate, followed in self._followed.items()
+            }
         return round(fps, 2)
 
     def _take(self, look: Look) -> set[int]:
@@ -209,9 +214,11 @@ class CameraWatch:
             watch = self._watching.get(key)
             if watch is None:
                 continue
-            followed = RULE_KINDS[rule.kind].least_fps >= FOLLOWED_FPS
+            kind = RULE_KINDS[rule.kind]
+            rate = kind.followed_fps(rule.classes)
+            look = look._replace(followed=self._followed[rate])
             # After one hole all begins anew; after another nothing ever would come of it.
-            rests = (followed and not look.followed) or self._holes > 1
+            rests = (kind.follows and not look.followed) or self._holes > 1
             try:
                 if rests:
                     watch.value = None
@@ -228,7 +235,7 @@ class CameraWatch:
             if isinstance(watch, Ground):
                 look = look._replace(kmh=watch.kmh)
             # Frames too far apart may have missed who came between them.
-            if look.gap <= (FOLLOWED_GAP_S if followed else LONGEST_GAP_S):
+            if look.gap <= (FOLLOWED_GAPS / rate if kind.follows else LONGEST_GAP_S) and not watch.doubt:
                 self._flow(number, version, "").watched_s += look.gap
             for label, flow in watch.flows.items():
                 self._flow(number, version, label).add(flow)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import structlog
@@ -13,8 +12,6 @@ from vision.rulebook import Rulebook
 from vision.rules.camera import CameraWatch, Key, Outcome
 from vision.scene import Scene
 
-#: A camera that is not looked at for so long, as when it is another worker's now, has no faults of ours.
-FORGET_S: Final = 120.0
 #: As in what is counted: rule 0 is the camera as a whole.
 _WHOLE: Final[Key] = (0, 0)
 
@@ -25,21 +22,25 @@ class Watchers:
     def __init__(self, rulebook: Rulebook) -> None:
         self._rulebook = rulebook
         self._watches: dict[str, CameraWatch] = {}
-        #: By camera: when it was looked at, and its faults by rule; `_WHOLE` = a fault of no single rule.
-        self._faults: dict[str, tuple[float, dict[Key, Exception]]] = {}
+        #: By camera: its faults by rule; `_WHOLE` = a fault of no single rule.
+        self._faults: dict[str, dict[Key, Exception]] = {}
 
     @property
     def fault(self) -> str:
         """What keeps rules from being followed, "" when nothing does."""
-        edge = time.monotonic() - FORGET_S
         faults = [
             f"{'' if key == _WHOLE else f'rule {key[0]} of '}{camera}: {error!r}"
-            for camera, (looked, found) in tuple(self._faults.items())
+            for camera, found in tuple(self._faults.items())
             for key, error in found.items()
-            if looked > edge
         ]
         more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
         return faults[0] + more if faults else ""
+
+    def keep(self, cameras: Collection[str]) -> None:
+        """Forget all others: another worker looks at them now, and what it counts would be counted again when they come back."""
+        for camera in {*self._watches, *self._faults} - {*cameras}:
+            self._watches.pop(camera, None)
+            self._faults.pop(camera, None)
 
     def look(self, scene: Scene, aspect: float) -> Outcome | None:
         """What follows from a frame by the rules of its camera; None when it has none, or the frame is not newer."""
@@ -60,21 +61,21 @@ class Watchers:
             outcome = watch.look(scene, aspect)
             faults = dict(watch.faults)
         except Exception as error:  # noqa: BLE001 - a fault of ours in one picture must not end the work on all, worker by worker
-            del self._watches[camera]
+            self._watches.pop(camera, None)
             faults[_WHOLE] = error
         self._note(camera, faults)
         return outcome
 
     def _note(self, camera: str, faults: dict[Key, Exception]) -> None:
         """Count the faults that are new, and tell of each rule's first."""
-        _, before = self._faults.get(camera, (0.0, {}))
+        before = self._faults.get(camera, {})
         for key, error in faults.items():
             if before.get(key) is not error:
                 RULES_FAILED.inc()
             if key not in before:
                 structlog.get_logger().error("rules failed", camera=camera, rule=key[0], exc_info=error)
         if faults:
-            self._faults[camera] = (time.monotonic(), faults)
+            self._faults[camera] = faults
         else:
             self._faults.pop(camera, None)
 

@@ -56,7 +56,9 @@ class Ground(Watching):
     def look(self, look: Look) -> None:
         """Measure the speeds of what stands and moves on the ground; vehicles count."""
         self.forget(look.tracks.ended)
-        on = depth(look.feet(), self.points(look)) >= 0
+        points = self.points(look)
+        on = depth(look.feet(), points) >= 0
+        self.doubt = bool((depth(look.tracks.doubts[:, 0] * (look.aspect, 1.0), points) >= 0).any())
         metres = self.metres(look.tracks.feet)
         vehicle = self._vehicles[look.tracks.labels] if len(look.tracks.ids) else np.zeros(0, dtype=np.bool_)
         self.kmh = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from ioc.camera_rules import CameraRule
@@ -14,8 +15,28 @@ from vision.rules.zone import Inside
 #: A person who was lost inside is the one who is found there within this time and so many of their heights.
 FOUND_S: Final = 3.0
 FOUND_NEAR: Final = 1.0
+#: Who is seen inside for less, from one loss to the next, may be anybody: one goes out by a door, and another comes in by it.
+PART_S: Final = 10.0
 #: A person who was lost is counted on for so long.
 LOST_S: Final = 10.0
+
+
+class _Person(msgspec.Struct):
+    """A person inside.
+
+    Attributes:
+        since: when they came.
+        begun: when they were first seen under this number.
+        seen: when and, in heights of the picture, where they were seen last.
+        long: for longer than they should be.
+    """
+
+    since: float
+    begun: float
+    seen: float
+    x: float
+    y: float
+    long: bool = False
 
 
 class Loitering(Watching):
@@ -25,8 +46,8 @@ class Loitering(Watching):
         super().__init__(rule)
         self._inside = Inside()
         self._begun: float | None = None
-        #: By number of track: since when that person is inside, when and where they were seen last.
-        self._people: dict[int, tuple[float, float, float, float]] = {}
+        #: By number of track.
+        self._people: dict[int, _Person] = {}
 
     def look(self, look: Look) -> None:
         """Take a frame in."""
@@ -38,14 +59,15 @@ class Loitering(Watching):
         for row, _, _ in self._inside.left:
             self._people.pop(ids[row], None)
         here = {ids[row] for row in inside}
+        span = self.rule.setting("seconds")
         for row in inside:
             x, y = float(feet[row, 0]), float(feet[row, 1])
-            known = self._people.get(ids[row])
-            since = known[0] if known is not None else self._found(look.time, x, y, float(heights[row]), here)
-            self._people[ids[row]] = (since, look.time, x, y)
-        self._people = {one: seen for one, seen in self._people.items() if look.time - seen[1] < LOST_S}
-        span = self.rule.setting("seconds")
-        staying = sum(1 for since, seen, _, _ in self._people.values() if seen - since >= span)
+            one = self._people.get(ids[row]) or self._found(look.time, x, y, float(heights[row]), here)
+            one.seen, one.x, one.y = look.time, x, y
+            one.long |= look.time - one.since >= span and look.time - one.begun >= min(span, PART_S)
+            self._people[ids[row]] = one
+        self._people = {number: one for number, one in self._people.items() if look.time - one.seen < LOST_S}
+        staying = sum(one.long for one in self._people.values())
         self.value = float(staying) if staying or look.time - self._begun >= span + SETTLE_S else None
 
     def forget(self, ended: Sequence[int]) -> None:
@@ -54,13 +76,14 @@ class Loitering(Watching):
         for number in ended:
             self._people.pop(number, None)
 
-    def _found(self, time: float, x: float, y: float, height: float, here: set[int]) -> float:
-        """Since when the person is inside who is now seen under a new number."""
+    def _found(self, time: float, x: float, y: float, height: float, here: set[int]) -> _Person:
+        """The person who is now seen under a new number."""
         near = [
-            (float(np.hypot(x - was_x, y - was_y)), number)
-            for number, (_, seen, was_x, was_y) in self._people.items()
-            if number not in here and time - seen <= FOUND_S
+            (float(np.hypot(x - one.x, y - one.y)), number)
+            for number, one in self._people.items()
+            if number not in here and time - one.seen <= FOUND_S and one.seen - one.begun >= PART_S
         ]
         if near and min(near)[0] <= FOUND_NEAR * height:
-            return self._people.pop(min(near)[1])[0]
-        return time
+            known = self._people.pop(min(near)[1])
+            return _Person(known.since, time, time, x, y, known.long)
+        return _Person(time, time, time, x, y)

@@ -20,7 +20,7 @@ class WrongWay(Watching):
 
     def __init__(self, rule: CameraRule) -> None:
         super().__init__(rule)
-        self._crossings = Crossings(BAND)
+        self._crossings = Crossings(BAND, BAND)
         self._wrong: list[float] = []
         self._begun: float | None = None
 
@@ -28,7 +28,7 @@ class WrongWay(Watching):
         """Take a frame in; each that goes wrong counts as `back`."""
         if self._begun is None:
             self._begun = look.time
-        rows: list[int] = np.flatnonzero(self.chosen(look) & look.tracks.sure).tolist()
+        rows: list[int] = np.flatnonzero(self.chosen(look)).tolist()
         for row, forward in self._crossings.step(look, self.points(look), rows):
             flow = self.flow(LABELS[look.tracks.labels[row]])
             if forward:
