@@ -124,7 +124,7 @@ def store_rejected(connection: Connection, rejected: Sequence[Rejected]) -> Coun
 
 
 def kept_already(connection: Connection, rejected: Sequence[Rejected]) -> list[bool]:
-    """Which of these messages lie here word for word, for the same reason, and were not stored since.
+    """Which of these messages lie here, or come before among them, word for word, for the same reason, and were not stored since.
 
     Must run inside the transaction that stores the others; nobody else looks until it ends.
     """
@@ -135,7 +135,12 @@ def kept_already(connection: Connection, rejected: Sequence[Rejected]) -> list[b
         " FROM unnest(%s::text[], %s::text[], %s::text[], %s::bytea[]) WITH ORDINALITY AS asked (p, t, r, b, at) ORDER BY at"
     )
     asked = [(one.client or one.topic, one.topic, one.reason, one.payload) for one in rejected]
-    return [found for (found,) in connection.execute(query, tuple(map(list, zip(*asked, strict=True))))]
+    found = connection.execute(query, tuple(map(list, zip(*asked, strict=True))))
+    first: dict[tuple[str, str, str, bytes], int] = {}
+    return [
+        lies_here or first.setdefault(one, at) < at
+        for at, ((lies_here,), one) in enumerate(zip(found, asked, strict=True))
+    ]
 
 
 def count(connection: Connection, messages: Counter[Key], replayed: Counter[Key] | None = None) -> None:

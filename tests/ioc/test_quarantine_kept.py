@@ -18,6 +18,7 @@ from ioc.db.quarantine import (
     bars,
     count,
     dialects,
+    kept_already,
     page,
     places,
     samples,
@@ -182,6 +183,14 @@ def test_dialects_that_have_messages(connection: Connection) -> None:
     """What the filter offers."""
     keep(connection, make_rejected(1), make_rejected(2, dialect=""), make_rejected(60 * 40, dialect="tasmota"))
     assert dialects(connection, DAY) == ["", "native"]
+
+
+def test_kept_already_is_what_lies_here_or_comes_before(connection: Connection) -> None:
+    """Word for word and for the same reason, in the table or in the list itself."""
+    keep(connection, make_rejected(5))
+    asked = [make_rejected(1), *[make_rejected(1, payload=b"{y")] * 2, make_rejected(1, payload=b"{y", reason="shape")]
+    with connection.transaction():
+        assert kept_already(connection, asked) == [True, False, True, False]
 
 
 def test_counts_go_with_their_messages(connection: Connection) -> None:
