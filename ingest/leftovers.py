@@ -93,7 +93,7 @@ def end_session(contact: Contact, client_id: str) -> None:
     )
     contact.address.enter(client)
     done = threading.Event()
-    client.on_connect = lambda *_: done.set()
+    client.on_connect = lambda _client, _data, _flags, reason, _properties: None if reason.is_failure else done.set()
     client.connect(
         contact.address.host, contact.address.port, clean_start=True if protocol is V5 else MQTT_CLEAN_START_FIRST_ONLY
     )

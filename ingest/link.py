@@ -440,6 +440,7 @@ class Link:
         # Retained announcements are wanted once a process: the database may be a new one while the session is old. Nothing else
         # that is retained is wanted: it was received when it was sent.
         for (name, retained), reason in zip(self._asked.pop(mid, {}).items(), reasons, strict=False):
+            self._refused.pop(name, None)
             if reason.is_failure:
                 self._refused[name] = str(reason)
             elif reason.value < 1:
@@ -451,8 +452,10 @@ class Link:
     def _on_unsubscribe(
         self, client: paho.Client, userdata: Any, mid: int, reasons: list[Any], properties: Any
     ) -> None:
-        del client, userdata, reasons, properties
-        self._note(self._held.names - self._left.pop(mid, set()))
+        del client, userdata, properties
+        left = self._left.pop(mid, set())
+        if not any(reason.is_failure for reason in reasons):
+            self._note(self._held.names - left)
         self._settle()
 
     def _on_publish(self, client: paho.Client, userdata: Any, mid: int, reason: Any, properties: Any) -> None:

@@ -175,7 +175,7 @@ class Ingest:
             thread.start()
         with self._drops if self._is_first else nullcontext():
             self._service.stopping.wait()
-        for link in self._links:
+        for link in list(self._links):
             link.stop_reading()
         self._arriving.close()
         if self._detour is not None:
@@ -183,7 +183,7 @@ class Ingest:
         self._inbox.close()
         threads["decode"].join(PATIENCE_S)
         threads["commit"].join(2 * PATIENCE_S)
-        for link in self._links:
+        for link in list(self._links):
             link.stop()
         self._publisher.stop()
         threads["network"].join(PATIENCE_S)
@@ -440,6 +440,7 @@ def main(settings: Settings, member: int = 1) -> None:
         while not service.stopping.is_set():
             try:
                 with spool_of(settings, who.client) as spool:
+                    service.recover("client id")
                     Ingest(service, who, live, spool).run()
             except HeldError as error:
                 service.degrade("client id", error)

@@ -75,6 +75,7 @@ class Held:
     def __init__(self, home: Path, client: str) -> None:
         self._path = home / f"filters-{quote(client, safe='')}"
         self.names: frozenset[str] = frozenset()
+        self._on_disk = self.names
 
     def recall(self) -> frozenset[str]:
         """Take up what was noted last, by whatever process.
@@ -83,7 +84,8 @@ class Held:
             OSError: it cannot be read.
         """
         with suppress(FileNotFoundError):
-            self.names = frozenset(filter(None, self._path.read_text().split("\0")))
+            self.names = frozenset(filter(None, self._path.read_text("utf-8").split("\0")))
+            self._on_disk = self.names
         return self.names
 
     def note(self, names: Iterable[str]) -> None:
@@ -92,9 +94,10 @@ class Held:
         Raises:
             OSError: it is not on the disk.
         """
-        before, self.names = self.names, frozenset(names)
-        if self.names != before:
+        self.names = frozenset(names)
+        if self.names != self._on_disk:
             _write(self._path, "\0".join(sorted(self.names)).encode())
+            self._on_disk = self.names
 
     def forget(self) -> None:
         """The session is no more."""
