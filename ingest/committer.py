@@ -22,7 +22,7 @@ from ingest.store import Attempt, Outcome, write
 from ioc.db.audit import newest_entry
 from ioc.db.context import all_context
 from ioc.db.devices import Sight, all_devices, changed_states, recover_sights
-from ioc.db.mappings import all_mappings
+from ioc.db.mappings import all_mappings, once_listened
 from ioc.db.migrate import pending
 from ioc.db.pool import Connection, Edition, connect, edition, hang_up, translated
 from ioc.errors import StorageError
@@ -68,8 +68,9 @@ class Committer:
         self.audited = 0
         #: What dialects remembered when the last process ended.
         self.context: list[tuple[str, bytes]] = []
-        #: What technicians have mapped.
+        #: What technicians have mapped, and every filter they ever listened to.
         self.mappings: list[TopicMapping] = []
+        self.once_listened: set[str] = set()
         #: When the newest picture of each camera was taken that was looked at.
         self.pictures: dict[str, datetime] = {}
 
@@ -91,6 +92,7 @@ class Committer:
                     self.registry = Registry(all_devices(connection))
                     self.context = all_context(connection)
                     self.mappings = all_mappings(connection)
+                    self.once_listened = once_listened(connection)
                     self.pictures = dict(connection.execute("SELECT camera, time FROM camera_seen").fetchall())
             except TakenError as error:
                 if self.unclaimed.is_set():

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import paho.mqtt.client as paho
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from ingest.dialect import Filters, unshared
+from ingest.dialect import GROUP, Filters, unshared
 from ingest.inbox import Door
 from ingest.message import OVERHEAD, Block, Outgoing, Raw
 from ingest.metrics import RECEIVED, RECONNECTS
@@ -113,6 +113,7 @@ class Link:
         self._is_clear = False
         self._look_at = 0.0
         #: What the session may hold and is not noted here: of another machine, or of a broker that came back from its disk.
+        self._elsewhere = frozenset(filters.unwanted)
         self._assumed: frozenset[str] = frozenset()
         #: What the broker was told over this connection, and what of it is not answered yet, by packet id.
         self._told = _Wanted({}, is_all=False)
@@ -180,6 +181,13 @@ class Link:
         if now != self._wanted:
             self._wanted = now
             self._rouse()
+
+    def assume(self, filters: Iterable[str]) -> None:
+        """The session may hold these too: it may be of another machine, or older than what is noted here."""
+        shares = {"", self._filters.share, f"$share/{GROUP}/"}
+        others = {share + name for name in filters for share in shares if name not in self._filters.bare}
+        self._elsewhere |= others
+        self._assumed |= others
 
     def publish(
         self,
@@ -424,7 +432,7 @@ class Link:
                 self._service.log.warning("the session's name is not on the disk", why=str(error))
             self._note(())
             self._retrieved.clear()
-        self._assumed = frozenset(self._filters.unwanted if flags.session_present else ())
+        self._assumed = self._elsewhere if flags.session_present else frozenset()
         self._connected = True
         self._socket_options()
         self._outbox.take_back(self._client)

@@ -276,6 +276,7 @@ class Ingest:
         messages = [(topic.encode(), payload, 0, True) for topic, payload in context]
         self._decoder.decode(Block(0, utc_now(), messages, 0))
         self._intake.take()  # what they brought is stored already
+        self._link.assume(self._committer.once_listened)
         self._map(self._committer.mappings)
 
     def _map(self, mappings: Iterable[TopicMapping]) -> None:

@@ -52,6 +52,11 @@ def tell_standing(connection: Connection, filters: Mapping[str, str]) -> None:
         )
 
 
+def once_listened(connection: Connection) -> set[str]:
+    """Every filter that a mapping has now or ever had."""
+    return {name for (name,) in connection.execute("SELECT filter FROM mapping_filter")}
+
+
 def save(connection: Connection, mapping: TopicMapping, who: str) -> TopicMapping:
     """Store a new mapping (id 0), or a change of one; its `version` is the one that was changed. Returns it as stored.
 
@@ -145,6 +150,7 @@ def _write(connection: Connection, mapping: TopicMapping) -> TopicMapping:
         ).fetchone()
         assert row is not None
         mapping = msgspec.structs.replace(mapping, id=row[0])
+    connection.execute("INSERT INTO mapping_filter VALUES (%s) ON CONFLICT DO NOTHING", (mapping.filter,))
     return mapping
 
 

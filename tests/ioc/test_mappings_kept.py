@@ -13,6 +13,7 @@ from ioc.db.mappings import (
     all_mappings,
     history,
     newest_version,
+    once_listened,
     save,
     standing_filters,
     switch,
@@ -31,7 +32,7 @@ WHO = "Kỹ thuật viên"
 def connection(db: Database) -> Iterator[Connection]:
     """A connection in autocommit to a database without mappings."""
     with db.connect() as made:
-        made.execute("DELETE FROM mapping; DELETE FROM dialect_filter")
+        made.execute("DELETE FROM mapping; DELETE FROM mapping_filter; DELETE FROM dialect_filter")
         tell_standing(made, {"ioc/+/telemetry": "native"})
         yield made
 
@@ -47,6 +48,7 @@ def test_save_and_change(connection: Connection) -> None:
     assert all_mappings(connection) == [second]
     assert (second.id, second.version) == (first.id, 2)
     assert newest_version(connection) == 2
+    assert once_listened(connection) == {"garden/+/air", "garden/#"}
     newest, oldest = history(connection, first.id)
     assert (newest.what, newest.who, oldest.what, oldest.before) == (
         "mapping.change",
