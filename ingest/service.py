@@ -14,9 +14,7 @@ reading: batch full → socket unread → the broker keeps the rest.
 
 from __future__ import annotations
 
-import faulthandler
 import gc
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -205,7 +203,9 @@ class Ingest:
     def figures(self) -> dict[str, float]:
         """For the heartbeat."""
         self._committer.look()
-        self._end_if_hanging()
+        since = self._decoding_since
+        if since is not None and time.monotonic() - since > _HANGS_S:
+            self._service.end_hanging("a block is decoded")
         batch = self._intake.batch
         queue = self._arriving.messages + self._inbox.messages + len(batch)
         QUEUE.set(queue)
@@ -238,14 +238,6 @@ class Ingest:
         with self._changed:
             self._decoded = True
             self._changed.notify_all()
-
-    def _end_if_hanging(self) -> None:
-        """A thread that hangs cannot be ended, and holds what the others would need to end in order."""
-        since = self._decoding_since
-        if since is not None and time.monotonic() - since > _HANGS_S:
-            self._service.log.critical("a block is decoded without end, the process ends")
-            faulthandler.dump_traceback()
-            os._exit(1)
 
     def _unclaimed(self, work: Callable[[], None]) -> Callable[[], None]:
         """What is done only where no other process is known to work under our client id."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import random
@@ -132,6 +133,12 @@ class Service:
         """Something the service needs is not there yet, as at every start: its heartbeat says so, the log only when it comes."""
         with self._missing_lock:
             self._missing[part] = "not there yet"
+
+    def end_hanging(self, what: str) -> None:
+        """End the process at once: a thread that hangs cannot be ended, and holds what the others would need to end in order."""
+        self.log.critical(f"{what} without end, the process ends")
+        faulthandler.dump_traceback()
+        os._exit(1)
 
     def degrade(self, part: str, why: object) -> None:
         """Something the service needs is missing; it goes on without."""

@@ -18,7 +18,7 @@ MOST_PIXELS: Final = 40_000_000
 #: What the decoder says of bytes without meaning behind a whole picture, as some cameras leave there.
 _STRAY: Final = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
 _END: Final = b"\xff\xd9"
-STARTS_SCAN: Final = 0xDA
+_STARTS_SCAN: Final = 0xDA
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE: Final = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
 _ALONE: Final = frozenset((0x01, *range(0xD0, 0xD8)))
@@ -74,7 +74,7 @@ def segments(jpeg: bytes) -> Iterator[tuple[int, bytes]]:
             continue
         length = int.from_bytes(jpeg[at + 2 : at + 4])
         yield marker, jpeg[at + 4 : at + 2 + length]
-        if marker == STARTS_SCAN:
+        if marker == _STARTS_SCAN:
             return
         at += 2 + max(2, length)
 
@@ -87,7 +87,7 @@ def _in_scans(jpeg: bytes) -> bool:
             return True
         if marker in _FRAMES:
             colours = content[5]
-        elif marker == STARTS_SCAN:
+        elif marker == _STARTS_SCAN:
             return content[0] < colours
     return False
 

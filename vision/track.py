@@ -94,14 +94,14 @@ class Tracker:
     [[1], [1], [1]]
     """
 
-    def __init__(self, *, classes: int, person: int | None = None) -> None:
+    def __init__(self, *, classes: int, person: int = -1) -> None:
         """Begin without tracks.
 
         Args:
             classes: how many the detector tells apart.
-            person: number of the class that is no vehicle.
+            person: number of the class that is no vehicle, -1 = none.
         """
-        self._person = -1 if person is None else person
+        self._person = person
         self._time: float | None = None
         self._interval = 0.0
         self._next = 1

@@ -10,8 +10,6 @@ Every queue between them is short and blocks, so pressure ends at the mailbox, w
 
 from __future__ import annotations
 
-import faulthandler
-import os
 import queue
 import threading
 import time
@@ -216,16 +214,11 @@ class Worker:
             self._share.leave()
 
     def _watch_work(self) -> bool:
-        """Whether work moves; where it does not, the lease is not renewed and others get the cameras.
-
-        What hangs in a library or a device cannot be ended, and holds what the others would need to end in order.
-        """
+        """Whether work moves; where it does not, the lease is not renewed and others get the cameras."""
         now = time.monotonic()
         stuck_s = now - min([*self._working.values()], default=now)
         if stuck_s > HANGS_S:
-            self._service.log.critical("a batch is worked on without end, the process ends")
-            faulthandler.dump_traceback()
-            os._exit(1)
+            self._service.end_hanging("a batch is worked on")
         if stuck_s > STUCK_S:
             self._service.degrade("work", f"a batch has taken {stuck_s:.0f} s; the cameras are left to others")
             return False

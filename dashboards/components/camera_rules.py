@@ -71,7 +71,7 @@ def why_off(rule: CameraRule, watched: RulesWatched | None, words: Translator) -
 
 def counted_words(kind: RuleKind, flow: Flow, words: Translator) -> str:
     """What a rule counted in its newest minute; "" for kinds that are not for counting."""
-    part = "" if flow.watched_s >= _WHOLE_S else f" ({words('{n} s of it watched', n=round(flow.watched_s))})"
+    part = "" if flow.watched_s >= _WHOLE_S else f" ({words('{n} s of it watched', n=max(0, round(flow.watched_s)))})"
     if kind.key == "line":
         return words("{forward} forward, {back} back a minute", forward=flow.forward, back=flow.back) + part
     if kind.key == "zone":

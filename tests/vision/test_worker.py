@@ -184,7 +184,7 @@ def test_worker_whose_detector_hangs_leaves_its_cameras_and_ends(
     """It says so, another gets the cameras, and the process would end; one that goes on in time works again."""
     ended: list[int] = []
     monkeypatch.setattr("vision.worker.STUCK_S", 0.5)
-    monkeypatch.setattr("vision.worker.os._exit", ended.append)
+    monkeypatch.setattr("ioc.service.os._exit", ended.append)
     hanging = Hanging(detector)
     own = patient.model_copy(update={"vision_group": topic})
     with working(own, cast("Detector", hanging)) as worker:

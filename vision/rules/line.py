@@ -15,8 +15,8 @@ from vision.track import Floats
 BAND: Final = 0.25
 #: … and it comes from the side on which it stood so many of its heights before it: many are first seen close to the line.
 NEAR: Final = 0.1
-#: For so long after a vehicle may have crossed unseen the line counts as not watched: too long for the minute to be whole.
-DOUBT_S: Final = 5.0
+#: A minute in which a vehicle may have crossed unseen counts as so much less watched: too little to be whole.
+DOUBT_S: Final = 7.0
 
 
 class Crossings:
@@ -99,7 +99,8 @@ class Line(Watching):
         self.crossed: list[int] = []
         self._crossings = Crossings(NEAR, BAND)
         self._vehicles = not set(VEHICLES).isdisjoint(rule.looks_at())
-        self._doubted = -np.inf
+        #: The last minute that was.
+        self._doubted = -1.0
 
     def look(self, look: Look) -> None:
         """Count who crossed."""
@@ -112,9 +113,10 @@ class Line(Watching):
             else:
                 flow.back += 1
         self.crossed = [row for row, _ in crossed]
-        if self._crossings.doubt and self._vehicles:
-            self._doubted = look.time
-        self.doubt = look.time - self._doubted < DOUBT_S
+        minute = look.time // 60
+        if self._crossings.doubt and self._vehicles and minute != self._doubted:
+            self._doubted = minute
+            self.flow("").watched_s -= DOUBT_S
 
     def forget(self, ended: Sequence[int]) -> None:
         """Forget their sides."""
