@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from math import inf
@@ -263,11 +263,9 @@ class Batch:
             self.rejected.append(rejected)
             self.rejected_of.append(origin)
 
-    def accept(self, places: set[int]) -> None:
+    def leave_out_rejected(self, places: set[int]) -> None:
         """These of `rejected` need not be kept."""
-        kept = [place for place in range(len(self.rejected)) if place not in places]
-        self.rejected[:] = [self.rejected[place] for place in kept]
-        self.rejected_of[:] = [self.rejected_of[place] for place in kept]
+        _keep(self.rejected, self.rejected_of, [place for place in range(len(self.rejected)) if place not in places])
 
     def drop(self, origins: set[int]) -> None:
         """Forget what these messages brought: it was committed before. That they are to be acknowledged stays."""
@@ -279,14 +277,17 @@ class Batch:
             (self.rejected, self.rejected_of),
         )
         for rows, rows_of in parts:
-            kept = [place for place, origin in enumerate(rows_of) if origin not in origins]
-            rows[:] = [rows[place] for place in kept]
-            rows_of[:] = [rows_of[place] for place in kept]
+            _keep(rows, rows_of, [place for place, origin in enumerate(rows_of) if origin not in origins])
         kept = [place for place, origin in enumerate(self.states_of) if origin not in origins]
         self.unstamped = {new for new, old in enumerate(kept) if old in self.unstamped}
-        self.states[:] = [self.states[place] for place in kept]
-        self.states_of[:] = [self.states_of[place] for place in kept]
+        _keep(self.states, self.states_of, kept)
         self.undated -= origins
         for origin in origins:
             self.replays.pop(origin, None)
             self.again.pop(origin, None)
+
+
+def _keep(rows: list[Any], rows_of: list[int], places: Sequence[int]) -> None:
+    """Of rows, and of the messages that brought them, keep those at these places."""
+    rows[:] = [rows[place] for place in places]
+    rows_of[:] = [rows_of[place] for place in places]

@@ -160,7 +160,7 @@ def _leave_out_retained(connection: Connection, batch: Batch, retained: Collecti
     places = [place for place, one in enumerate(batch.rejected) if any(matches(name, one.topic) for name in retained)]
     if places:
         known = kept_already(connection, [batch.rejected[place] for place in places])
-        batch.accept({place for place, is_known in zip(places, known, strict=True) if is_known})
+        batch.leave_out_rejected({place for place, is_known in zip(places, known, strict=True) if is_known})
 
 
 def _is_small(batch: Batch, registry: Registry) -> bool:

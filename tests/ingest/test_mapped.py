@@ -369,6 +369,15 @@ def test_replayed_message_refused_again_is_no_new_entry() -> None:
 def test_replayed_message_says_nothing_of_now() -> None:
     """A last will of then ends nothing, and an event that goes on does so."""
     desk, motion = Desk(), "cam/onvif-ej/VideoSource/MotionAlarm/&1"
+    announced = {
+        "name": "Temperature", "unique_id": "t1", "device_class": "temperature", "unit_of_measurement": "°C",
+        "device": {"identifiers": ["g1"], "name": "Vườn"}, "state_topic": "g1/air",
+        "availability": [{"topic": "g1/here", "payload_available": "1", "payload_not_available": "0"}],
+    }  # fmt: skip
+    assert not desk.decode(("homeassistant/sensor/g1/config", announced)).rejected
+    assert [one.state for one in desk.decode(("g1/here", 0)).states] == ["offline"]
+    batch = desk.decode(("g1/here", 1), replayed_at=RECEIVED)
+    assert (batch.states, [one.reason for one in batch.again[0]]) == ([], ["time"])
     batch = desk.decode(("ioc/x/state", {"state": "offline"}), replayed_at=RECEIVED)
     assert (batch.states, [one.reason for one in batch.again[0]]) == ([], ["time"])
     began = desk.decode((motion, {"Data": {"State": True}}))

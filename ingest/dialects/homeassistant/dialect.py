@@ -20,7 +20,7 @@ from ingest.dialects.homeassistant.template import Said
 from ingest.dialects.homeassistant.uses import Part
 from ingest.dialects.homeassistant.values import told
 from ingest.flags import tell_flag
-from ingest.intake import Intake
+from ingest.intake import Intake, refuse_of_then
 from ingest.message import Outgoing
 from ingest.stamps import Item
 from ioc.errors import RejectedError
@@ -137,6 +137,8 @@ class HomeAssistant:
             mets[key].introduce(intake)
             intake.measured(key, None, values)
         if not understood:
+            if intake.replayed and not unclear and any(part.role == "availability" for part in use.parts.values()):
+                refuse_of_then()
             raise unclear[0] if unclear else RejectedError("shape", "no entity on this topic finds a value in it")
 
     def _tell(self, part: Part, topic: str, said: Said, items: dict[str, list[Item]], intake: Intake) -> bool:
